@@ -1,0 +1,1 @@
+"""What people declare: the governance profile in `governance/`, as models and as a loader."""

@@ -1,0 +1,90 @@
+"""The metrics that a threshold may name, as data.
+
+A name means the same thing in a threshold, a report, a monitor and a card. Sources:
+scikit-learn's and Fairlearn's function of the same name unless stated otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class MetricFamily(StrEnum):
+    """What a metric speaks of, and so who measures it."""
+
+    PERFORMANCE = "performance"
+    FAIRNESS = "fairness"
+    DRIFT = "drift"
+    QUALITY = "quality"
+    OPERATION = "operation"
+
+
+class Metric(NamedTuple):
+    """One metric: its name, family, the tasks it applies to and what it measures."""
+
+    name: str
+    family: MetricFamily
+    tasks: tuple[str, ...]
+    meaning: str
+
+
+_ALL = ("binary", "multiclass", "regression")
+_CLASSES = ("binary", "multiclass")
+_BINARY = ("binary",)
+_REGRESSION = ("regression",)
+_P, _F = MetricFamily.PERFORMANCE, MetricFamily.FAIRNESS
+_D, _Q, _O = MetricFamily.DRIFT, MetricFamily.QUALITY, MetricFamily.OPERATION
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", _P, _CLASSES, "share of correct predictions"),
+        Metric("balanced_accuracy", _P, _CLASSES, "mean recall over the classes"),
+        Metric("precision", _P, _BINARY, "correct among the predicted positives"),
+        Metric("recall", _P, _BINARY, "found among the true positives"),
+        Metric("f1", _P, _BINARY, "harmonic mean of precision and recall"),
+        Metric("precision_macro", _P, _CLASSES, "unweighted mean precision of the classes"),
+        Metric("recall_macro", _P, _CLASSES, "unweighted mean recall of the classes"),
+        Metric("f1_macro", _P, _CLASSES, "unweighted mean F1 of the classes"),
+        Metric("matthews_corrcoef", _P, _CLASSES, "Matthews correlation coefficient"),
+        Metric("selection_rate", _P, _BINARY, "share predicted positive"),
+        Metric("true_positive_rate", _P, _BINARY, "recall of the positive class"),
+        Metric("false_positive_rate", _P, _BINARY, "predicted positive among the negatives"),
+        Metric("false_negative_rate", _P, _BINARY, "missed among the positives"),
+        Metric("roc_auc", _P, _BINARY, "area under the ROC curve"),
+        Metric("average_precision", _P, _BINARY, "average precision of the ranking"),
+        Metric("log_loss", _P, _BINARY, "negative mean log-likelihood of the scores"),
+        Metric("brier_score", _P, _BINARY, "mean squared error of the scores"),
+        Metric("mae", _P, _REGRESSION, "mean absolute error, unit of the target"),
+        Metric("mse", _P, _REGRESSION, "mean squared error"),
+        Metric("rmse", _P, _REGRESSION, "root mean squared error, unit of the target"),
+        Metric("r2", _P, _REGRESSION, "coefficient of determination"),
+        Metric("mean_error", _P, _REGRESSION, "mean of prediction minus truth, unit of the target"),
+        Metric("median_absolute_error", _P, _REGRESSION, "median absolute error"),
+        Metric("demographic_parity_difference", _F, _BINARY, "largest gap in selection rate"),
+        Metric("demographic_parity_ratio", _F, _BINARY, "smallest over largest selection rate"),
+        Metric("equalized_odds_difference", _F, _BINARY, "larger of the gaps in TPR and FPR"),
+        Metric("equalized_odds_ratio", _F, _BINARY, "smaller of the ratios of TPR and FPR"),
+        Metric("equal_opportunity_difference", _F, _BINARY, "largest gap in TPR"),
+        Metric("equal_opportunity_ratio", _F, _BINARY, "smallest over largest TPR"),
+        Metric("predictive_parity_difference", _F, _BINARY, "largest gap in precision"),
+        Metric("accuracy_difference", _F, _CLASSES, "largest gap in accuracy"),
+        Metric("mae_difference", _F, _REGRESSION, "largest gap in mean absolute error"),
+        Metric("mae_ratio", _F, _REGRESSION, "smallest over largest mean absolute error"),
+        Metric("rmse_difference", _F, _REGRESSION, "largest gap in root mean squared error"),
+        Metric("mean_error_difference", _F, _REGRESSION, "largest gap in mean error (residual)"),
+        Metric("drift_share", _D, _ALL, "share of columns that drifted"),
+        Metric("column_drift", _D, _ALL, "drift score of one column"),
+        Metric("prediction_drift", _D, _ALL, "drift score of the prediction"),
+        Metric("target_drift", _D, _ALL, "drift score of the target"),
+        Metric("missing_share", _Q, _ALL, "share of missing values"),
+        Metric("duplicate_share", _Q, _ALL, "share of duplicate rows"),
+        Metric("row_count", _Q, _ALL, "rows in the window"),
+        Metric("latency_p95", _O, _ALL, "95th percentile of the latency, seconds"),
+        Metric("error_rate", _O, _ALL, "share of failed requests"),
+    )
+}
+
+#: Families whose thresholds are judged on an evaluated run; monitors judge the others.
+EVALUATED_AT_TRAINING = frozenset({MetricFamily.PERFORMANCE, MetricFamily.FAIRNESS})
