@@ -30,7 +30,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 #: Deeper nesting is replaced by a marker; real evidence has fewer than ten levels.
 MAX_DEPTH = 64
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 class Frozen(BaseModel):
@@ -237,17 +237,17 @@ def isoformat(moment: datetime) -> str:
 
 
 def canonical_bytes(value: Json | Mapping[str, Any]) -> bytes:
-    """RFC 8785 bytes of a JSON value.
+    r"""RFC 8785 bytes of a JSON value.
 
     Raises:
         NormalisationError: The value was not normalised first (NaN, a huge integer, a lone
             surrogate, a type that JSON does not have).
 
     >>> canonical_bytes({"b": 1.0, "a": "é"})
-    b'{"a":"\\xc3\\xa9","b":1}'
+    b'{"a":"\xc3\xa9","b":1}'
     """
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]
+        return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise NormalisationError(
             f"This value cannot be written as canonical JSON: {error}",

@@ -22,7 +22,7 @@ TAG_VERDICT = "aims.verdict"
 
 
 class MetricFacts(Frozen):
-    """The last value of a metric, with its step and its time; NaN and infinities as MLflow has them."""
+    """The last value of a metric, its step and its time; NaN and infinities as MLflow has them."""
 
     key: str
     value: float

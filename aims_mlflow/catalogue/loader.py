@@ -82,8 +82,10 @@ class Catalogue(Frozen):
         Raises:
             KeyError: No such control in Annex A.
         """
-        return next(c for c in self.controls if c.id == control_id) if self.has(control_id) else (
-            _unknown(control_id)
+        return (
+            next(c for c in self.controls if c.id == control_id)
+            if self.has(control_id)
+            else (_unknown(control_id))
         )
 
     def has(self, control_id: str) -> bool:

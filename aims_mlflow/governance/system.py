@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.evidence import Frozen, canonical_bytes, digest, normalise
 from aims_mlflow.governance.metrics import EVALUATED_AT_TRAINING, METRICS, MetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: A system id: lower-case letters, digits and single hyphens, as in `credit-scoring`.
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
@@ -89,7 +91,9 @@ class DeclaredData(Frozen):
     purpose: Text | None = None
     lawful_basis: Text | None = None
     licence: Text | None = None
-    retention: Annotated[str, StringConstraints(pattern=r"^P(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$")] | None = None
+    retention: (
+        Annotated[str, StringConstraints(pattern=r"^P(\d+Y)?(\d+M)?(\d+W)?(\d+D)?$")] | None
+    ) = None
     sensitive: bool | None = None
     collected: Text | None = None
     labelling: Text | None = None
@@ -135,7 +139,9 @@ class Threshold(Frozen):
         if self.min is None and self.max is None:
             raise ValueError("needs 'min', 'max' or both")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"'min' ({self.min:g}) is above 'max' ({self.max:g}): nothing can pass")
+            raise ValueError(
+                f"'min' ({self.min:g}) is above 'max' ({self.max:g}): nothing can pass"
+            )
         if self.family is MetricFamily.FAIRNESS and self.feature is None:
             raise ValueError(f"metric '{self.metric}' compares groups: name the 'feature'")
         return self
@@ -170,7 +176,9 @@ class MonitorSchedule(Frozen):
     schedule: Text
     current: Text | None = None
     reference: Text | None = None
-    labels_lag: Annotated[str, StringConstraints(pattern=r"^P(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?)?$")] | None = None
+    labels_lag: (
+        Annotated[str, StringConstraints(pattern=r"^P(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?)?$")] | None
+    ) = None
 
 
 class Gate(Frozen):
@@ -212,7 +220,9 @@ class AISystem(Frozen):
         allowed = {f.field for f in load_catalogue().card_fields if f.filled_by != "machine"}
         for name in value:
             if name not in allowed:
-                raise ValueError(f"unknown card field '{name}'; allowed: {', '.join(sorted(allowed))}")
+                raise ValueError(
+                    f"unknown card field '{name}'; allowed: {', '.join(sorted(allowed))}"
+                )
         return value
 
     @model_validator(mode="after")

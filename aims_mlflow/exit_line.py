@@ -1,0 +1,58 @@
+"""The one line that a governed process says at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from aims_mlflow.errors import UsageError
+from aims_mlflow.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aims_mlflow.drain import Progress
+    from aims_mlflow.spool import Intent, Spool
+
+
+def exit_settings() -> tuple[float, bool]:
+    """Seconds to wait and whether to be quiet; a wrong variable falls back and is said later."""
+    try:
+        settings = Settings.load()
+    except UsageError:
+        return Settings.model_fields["exit_timeout"].default, False
+    return settings.exit_timeout, settings.quiet
+
+
+def exit_line(progress: Progress | None, waiting: Sequence[Intent], spool: Spool) -> str:
+    """What was captured, what waits and why, where to look; empty when there is nothing to say."""
+    parts = []
+    if progress and progress.captured:
+        parts.append(_captured(progress))
+    runs = {str(i.get("run_id")) for i in waiting if i.get("what") in {"ended", "evaluated", "gap"}}
+    if runs:
+        reasons = [r for run, r in (progress.waiting if progress else {}).items() if run in runs]
+        why = f" ({reasons[0]})" if reasons else ""
+        parts.append(f"{_count(len(runs), 'run')} not captured yet{why}, run: aims sync")
+    if progress and progress.gaps:
+        parts.append(f"{_count(len(progress.gaps), 'gap')}: {progress.gaps[0]}")
+    if spool.degraded:
+        parts.append(f"spool not writable ({spool.degraded})")
+    if spool.dropped:
+        parts.append(f"{_count(spool.dropped, 'event')} lost, run: aims sync")
+    return "; ".join(parts)
+
+
+def _captured(progress: Progress) -> str:
+    done = list(progress.captured.values())
+    systems = sorted({c.system or "no declared system" for c in done})
+    named = ", ".join(systems[:3]) + (", ..." if len(systems) > 3 else "")
+    verdicts = Counter(c.verdict.value for c in done)
+    shown = ", ".join(f"{verdicts[v]} {v}" for v in ("FAIL", "INSUFFICIENT", "PASS") if verdicts[v])
+    documents = sum(len(c.documents) for c in done)
+    run = _count(len(done), "run")
+    return f"captured {run} of {named}, {_count(documents, 'document')}, {shown}; see: aims status"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,374 @@
+"""The MLflow port: read a run as facts, write files and tags. Nothing else here knows MLflow."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run, RunStatus, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from aims_mlflow.errors import RunNotFoundError, TrackingError
+from aims_mlflow.evidence import digest
+from aims_mlflow.facts import (
+    ARTIFACT_DIR,
+    INPUTS_DIR,
+    TAG_ENDED_BY,
+    TAG_EXCEPTION,
+    TAG_SYSTEM,
+    DatasetFacts,
+    MetricFacts,
+    ModelFacts,
+    ModelVersionFacts,
+    RunFacts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+#: Files that are read whole are never larger than this, bytes.
+MAX_READ = 16 * 1024 * 1024
+#: Artifact paths that the facts list.
+MAX_LISTED = 1000
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+
+
+class Tracking:
+    """One MLflow tracking store, by its URI (default: MLflow's own rules)."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        self._client = MlflowClient(tracking_uri=uri)
+        self.uri: str = self._client.tracking_uri
+        self._written: dict[tuple[str, str], bytes] = {}
+
+    def fetch(self, run_id: str) -> RunFacts:
+        """Everything that MLflow knows of the run.
+
+        What belongs to the run but cannot be read (artifacts, a model) is named in `notes`.
+
+        Raises:
+            RunNotFoundError: No such run, or it was deleted.
+            TrackingError: MLflow does not answer.
+        """
+        with _translated(f"run {run_id}"):
+            run = self._client.get_run(run_id)
+        if run.info.lifecycle_stage == "deleted":
+            raise RunNotFoundError(f"run {run_id} was deleted from MLflow at {self.uri_shown}")
+        notes: list[str] = []
+        tags = dict(run.data.tags)
+        return RunFacts(
+            run_id=run.info.run_id,
+            run_name=run.info.run_name or run.info.run_id,
+            experiment_id=run.info.experiment_id,
+            experiment_name=self.experiment_name(run.info.experiment_id),
+            status=run.info.status,
+            user=run.info.user_id or tags.get("mlflow.user"),
+            start_time=moment(run.info.start_time),
+            end_time=moment(run.info.end_time) if run.info.end_time else None,
+            parent_run_id=tags.get("mlflow.parentRunId"),
+            system_tag=tags.get(TAG_SYSTEM),
+            exception=tags.get(TAG_EXCEPTION),
+            ended_by=tags.get(TAG_ENDED_BY),
+            source_name=tags.get("mlflow.source.name"),
+            git_commit=tags.get("mlflow.source.git.commit"),
+            params=dict(run.data.params),
+            metrics=tuple(_metrics(run)),
+            tags={
+                k: v for k, v in tags.items() if not k.startswith((f"{ARTIFACT_DIR}.", "mlflow."))
+            },
+            datasets=tuple(_datasets(run)),
+            models=tuple(self._models(run, notes)),
+            model_versions=tuple(self._model_versions(run_id, notes)),
+            **self._inputs(run, notes),
+            notes=tuple(notes),
+        )
+
+    @property
+    def uri_shown(self) -> str:
+        """The URI without a password."""
+        scheme, mark, rest = self.uri.partition("://")
+        return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else self.uri
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - a Tracking lives as long as its process needs it
+    def experiment_name(self, experiment_id: str) -> str:
+        """The name of an experiment."""
+        with _translated(f"experiment {experiment_id}"):
+            return str(self._client.get_experiment(experiment_id).name)
+
+    def read(self, run_id: str, path: str) -> bytes:
+        """The bytes of one of the run's artifacts.
+
+        Raises:
+            FileNotFoundError: The run has no such artifact.
+            TrackingError: The artifact store does not answer.
+        """
+        with _translated(f"run {run_id}"):
+            root = self._client.get_run(run_id).info.artifact_uri
+        return self._read(root, path)
+
+    def write(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Write artifacts of the run; keys are paths below its artifact root.
+
+        Raises:
+            RunNotFoundError: The run is gone.
+            TrackingError: MLflow or the artifact store refuses.
+        """
+        with tempfile.TemporaryDirectory(prefix="aims-") as folder:
+            for path, data in files.items():
+                target = Path(folder, path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            with _translated(f"artifacts of run {run_id}"):
+                self._client.log_artifacts(run_id, folder)
+
+    def write_input(self, run_id: str, name: str, data: bytes) -> None:
+        """Log what only the training process knows, as `aims/inputs/<name>`."""
+        path = f"{INPUTS_DIR}/{name}"
+        self.write(run_id, {path: data})
+        self._written[run_id, path] = data
+
+    def forget(self, run_id: str) -> None:
+        """Drop what was kept of the run's inputs to spare reading them back."""
+        for key in [k for k in self._written if k[0] == run_id]:
+            del self._written[key]
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        with _translated(f"run {run_id}"):
+            for key, value in tags.items():
+                self._client.set_tag(run_id, key, value)
+
+    def runs(self, experiments: Iterable[str] | None = None) -> Iterator[Run]:
+        """Every run that is not deleted, newest first, page by page.
+
+        Args:
+            experiments: Names to look in; all experiments when None.
+        """
+        with _translated("experiments"):
+            found = {e.name: e.experiment_id for e in self._experiments()}
+        ids = [i for name, i in found.items() if experiments is None or name in set(experiments)]
+        yield from self._search(ids, ViewType.ACTIVE_ONLY)
+
+    def deleted_runs(self) -> Iterator[str]:
+        """Ids of the runs in MLflow's bin."""
+        with _translated("experiments"):
+            ids = [e.experiment_id for e in self._experiments()]
+        for run in self._search(ids, ViewType.DELETED_ONLY):
+            yield run.info.run_id
+
+    def _search(self, experiment_ids: list[str], view: int) -> Iterator[Run]:
+        token: str | None = None
+        while experiment_ids:
+            with _translated("runs"):
+                page = self._client.search_runs(
+                    experiment_ids,
+                    run_view_type=view,
+                    max_results=1000,
+                    order_by=["start_time DESC"],
+                    page_token=token,
+                )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _experiments(self) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            page = self._client.search_experiments(ViewType.ACTIVE_ONLY, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _inputs(self, run: Run, notes: list[str]) -> dict[str, Any]:
+        run_id, root = run.info.run_id, run.info.artifact_uri
+        known = {path: data for (owner, path), data in self._written.items() if owner == run_id}
+        artifacts: list[str] = []
+        try:
+            artifacts = self._listed(root)
+            paths = {p for p in artifacts if p.startswith(f"{INPUTS_DIR}/")} | set(known)
+            blobs = {p: known[p] if p in known else self._read(root, p) for p in sorted(paths)}
+        except (TrackingError, FileNotFoundError) as error:
+            notes.append(f"artifacts could not be listed: {error}")
+            blobs = known
+        loaded = {p.rpartition("/")[2]: _json(p, data, notes) for p, data in blobs.items()}
+        return {
+            "artifacts": tuple(p for p in artifacts if not p.startswith(f"{ARTIFACT_DIR}/")),
+            "environment": loaded.get("environment.json"),
+            "evaluations": tuple(
+                value
+                for name, value in loaded.items()
+                if name.startswith("evaluation-") and isinstance(value, dict)
+            ),
+        }
+
+    def _listed(self, root: str) -> list[str]:
+        """Paths of files below the artifact root: all of ours, the others two levels deep."""
+        with _translated("artifacts"):
+            repository = get_artifact_repository(root, tracking_uri=self.uri)
+            found: list[str] = []
+            folders = [""]
+            while folders and len(found) < MAX_LISTED:
+                folder = folders.pop(0)
+                for info in repository.list_artifacts(folder or None):
+                    if not info.is_dir:
+                        found.append(info.path)
+                    elif info.path == INPUTS_DIR or info.path.count("/") == 0:
+                        folders.append(info.path)
+        return sorted(found)[:MAX_LISTED]
+
+    def _read(self, root: str, path: str) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="aims-") as folder, _translated(path):
+            repository = get_artifact_repository(root, tracking_uri=self.uri)
+            try:
+                local = Path(repository.download_artifacts(path, folder))
+            except RuntimeError:
+                # At interpreter exit no thread pool takes work any more: read in this thread.
+                local = Path(folder, PurePosixPath(path).name)
+                repository._download_file(path, str(local))
+            if local.stat().st_size > MAX_READ:
+                raise TrackingError(f"{path} is larger than {MAX_READ} bytes and is not read")
+            return local.read_bytes()
+
+    def _models(self, run: Run, notes: list[str]) -> Iterator[ModelFacts]:
+        outputs = run.outputs.model_outputs if run.outputs else []
+        for output in outputs:
+            try:
+                with _translated(f"model {output.model_id}"):
+                    model = self._client.get_logged_model(output.model_id)
+                yield self._model(model)
+            except (TrackingError, FileNotFoundError) as error:
+                notes.append(f"model {output.model_id} could not be read: {error}")
+
+    def _model(self, model: Any) -> ModelFacts:
+        raw = self._read(model.artifact_location, "MLmodel")
+        described = yaml.safe_load(raw) or {}
+        flavors = described.get("flavors") or {}
+        signature = described.get("signature") or {}
+        return ModelFacts(
+            model_id=model.model_id,
+            name=model.name,
+            uri=f"models:/{model.model_id}",
+            flavors={name: _flavor_version(name, spec) for name, spec in flavors.items()},
+            model_class=_model_class(flavors),
+            inputs=tuple(_signature(signature.get("inputs"))),
+            outputs=tuple(_signature(signature.get("outputs"))),
+            requirements=tuple(self._requirements(model.artifact_location)),
+            size_bytes=described.get("model_size_bytes"),
+            created=moment(model.creation_timestamp),
+            mlmodel_sha256=digest(raw),
+        )
+
+    def _requirements(self, root: str) -> list[str]:
+        try:
+            text = self._read(root, "requirements.txt").decode("utf-8", "replace")
+        except (TrackingError, FileNotFoundError):
+            return []
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def _model_versions(self, run_id: str, notes: list[str]) -> Iterator[ModelVersionFacts]:
+        try:
+            with _translated(f"model versions of run {run_id}"):
+                found = list(self._client.search_model_versions(f"run_id='{run_id}'"))
+        except TrackingError as error:
+            notes.append(f"registered versions could not be read: {error}")
+            return
+        for version in sorted(found, key=lambda v: (v.name, int(v.version))):
+            yield ModelVersionFacts(
+                name=version.name,
+                version=str(version.version),
+                aliases=tuple(sorted(version.aliases)),
+                created=moment(version.creation_timestamp),
+            )
+
+
+def is_terminated(status: str) -> bool:
+    """Whether a run of this status has ended."""
+    return bool(RunStatus.is_terminated(RunStatus.from_string(status)))
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn whatever MLflow and its stores raise into our two kinds of error."""
+    try:
+        yield
+    except (TrackingError, FileNotFoundError):
+        raise
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            raise RunNotFoundError(f"{what}: {error.message}") from error
+        raise TrackingError(f"{what}: {error.message}", "MLflow may be down; try again.") from error
+    except Exception as error:  # requests, botocore, OSError, ...: every store has its own
+        raise TrackingError(f"{what}: {error}", "MLflow may be down; try again.") from error
+
+
+def moment(milliseconds: int) -> datetime:
+    """MLflow's milliseconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _metrics(run: Run) -> Iterator[MetricFacts]:
+    objects = getattr(run.data, "_metric_objs", None)
+    if objects is None:
+        for key, value in sorted(run.data.metrics.items()):
+            yield MetricFacts(key=key, value=value, step=0, time=None)
+        return
+    for metric in sorted(objects, key=lambda m: m.key):
+        yield MetricFacts(
+            key=metric.key, value=metric.value, step=metric.step, time=moment(metric.timestamp)
+        )
+
+
+def _datasets(run: Run) -> Iterator[DatasetFacts]:
+    for item in run.inputs.dataset_inputs if run.inputs else []:
+        contexts = [tag.value for tag in item.tags if tag.key == "mlflow.data.context"]
+        yield DatasetFacts(
+            name=item.dataset.name,
+            digest=item.dataset.digest,
+            source_type=item.dataset.source_type,
+            source=item.dataset.source,
+            context=contexts[0] if contexts else None,
+            schema_text=item.dataset.schema,
+            profile=item.dataset.profile,
+        )
+
+
+def _json(path: str, data: bytes, notes: list[str]) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        notes.append(f"{path} is not JSON: {error}")
+        return None
+
+
+def _signature(text: Any) -> list[dict[str, Any]]:
+    if not isinstance(text, str):
+        return []
+    fields = json.loads(text)
+    return [field for field in fields if isinstance(field, dict)]
+
+
+def _flavor_version(name: str, spec: Any) -> str:
+    if not isinstance(spec, dict):
+        return ""
+    for key in (f"{name}_version", "sklearn_version", "lgb_version", "xgb_version"):
+        if key in spec:
+            return str(spec[key])
+    return next((str(v) for k, v in sorted(spec.items()) if str(k).endswith("_version")), "")
+
+
+def _model_class(flavors: Mapping[str, Any]) -> str | None:
+    for name, spec in flavors.items():
+        if name != "python_function" and isinstance(spec, dict):
+            return str(spec.get("model_class") or spec.get("model_type") or name)
+    spec = flavors.get("python_function")
+    return str(spec.get("loader_module")) if isinstance(spec, dict) else None

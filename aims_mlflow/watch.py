@@ -1,0 +1,267 @@
+"""The hot side of capture: what the training thread does, which is one append to a file.
+
+Imports here are few and light; everything that reads MLflow, renders or seals lives in
+`drain.py` and is loaded by the drainer thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aims_mlflow.errors import ProfileError
+from aims_mlflow.governance.find import find_profile
+from aims_mlflow.scope import current_scope, current_system
+from aims_mlflow.spool import Intent, Spool
+
+if TYPE_CHECKING:
+    from aims_mlflow.drain import Drainer
+
+#: While governed runs are open, the drainer rests this many times as long as it worked, so that
+#: it takes at most about 5 % of the interpreter from the training thread.
+REST_FACTOR = 20.0
+#: Seconds: the longest rest, and the pause after a failure.
+MAX_REST = 5.0
+RETRY_PAUSE = 5.0
+#: Seconds without an open run after which the drainer stops resting.
+_QUIET = 1.0
+
+
+class Watch:
+    """One per process: the spool, the open runs and the drainer thread."""
+
+    def __init__(self) -> None:
+        self.spool = Spool(_spool_folder())
+        self.exiting = threading.Event()
+        self._mutex = threading.Lock()
+        self._wake = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._thread: threading.Thread | None = None
+        self._open: set[str] = set()
+        self._changed = time.monotonic()
+        self._pending: list[Intent] = []
+        self._drainer: Drainer | None = None
+
+    def put(self, intent: Intent) -> None:
+        """Spool an intent and wake the drainer."""
+        self.spool.put(intent)
+        with self._mutex:
+            self._note(intent)
+            if self._thread is None:
+                self._start()
+            # Both under the lock: the drainer may call itself idle only if nobody woke it.
+            self._idle.clear()
+            self._wake.set()
+
+    def finish(self, timeout: float) -> None:
+        """Let the drainer work at full speed until it is done or `timeout` seconds passed."""
+        with self._mutex:
+            self.exiting.set()
+            self._idle.clear()
+            self._wake.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._idle.wait(timeout)
+        else:
+            self._cycle()
+
+    def report(self) -> tuple[Drainer | None, list[Intent]]:
+        """The drainer with its progress, and the intents that still wait."""
+        return self._drainer, [*self._pending, *self.spool.take()]
+
+    def _note(self, intent: Intent) -> None:
+        self._changed = time.monotonic()
+        if intent["what"] == "started":
+            self._open.add(intent["run_id"])
+        elif intent["what"] == "ended":
+            self._open.discard(intent["run_id"])
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="aims-drainer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # interpreter shutdown: `finish` drains in the main thread instead
+            self._thread = None
+        else:
+            self._thread = thread
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                left = self._cycle()
+            except Exception as error:
+                warn_once(f"the drainer stopped: {error!r}; run: aims sync")
+                self._idle.set()
+                return
+            if left and not self.exiting.is_set():
+                self.exiting.wait(RETRY_PAUSE)
+                self._wake.set()
+
+    def _cycle(self) -> bool:
+        """Process what waits; True if something must be tried again."""
+        self._pending += self.spool.take()
+        drainer = self._ready()
+        retry: list[Intent] = []
+        while self._pending:
+            intent = self._pending[0]
+            began = time.monotonic()
+            if not drainer.process(intent):
+                retry.append(intent)
+            self._pending.pop(0)
+            self._rest(time.monotonic() - began)
+            self._pending += self.spool.take()
+        self._pending = retry
+        with self._mutex:
+            if not self._wake.is_set():
+                self._idle.set()
+        return bool(retry)
+
+    def _ready(self) -> Drainer:
+        if self._drainer is None:
+            from aims_mlflow.drain import Drainer
+            from aims_mlflow.workspace import Workspace
+
+            self._drainer = Drainer(Workspace.lenient(), source="hook", own=True)
+        return self._drainer
+
+    def _rest(self, worked: float) -> None:
+        if self._open or time.monotonic() - self._changed < _QUIET:
+            self.exiting.wait(min(worked * REST_FACTOR, MAX_REST))
+
+
+_watch: Watch | None = None
+_inherited: list[Watch | None] = []
+_create = threading.Lock()
+_warned: set[str] = set()
+_process_is_ending = False
+
+
+def watch() -> Watch:
+    """The watch of this process, made when first needed."""
+    global _watch
+    with _create:
+        if _watch is None:
+            _watch = Watch()
+            # Registered after MLflow's handler and so called before it: a run that MLflow ends
+            # in its handler is one that the script left open.
+            atexit.register(_mark_process_end)
+        return _watch
+
+
+def _after_fork() -> None:
+    """A forked child has its parent's memory, and neither its threads nor its open runs.
+
+    The parent's watch is kept unused: collecting it would release the parent's file lock.
+    """
+    global _watch, _create
+    _inherited.append(_watch)
+    _watch, _create = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def run_started(uri: str, run_id: str) -> None:
+    """A run began: the drainer records this process's environment for it."""
+    scope = current_scope()
+    if scope is not None:
+        scope.runs.append(run_id)
+    watch().put({"what": "started", "uri": uri, "run_id": run_id})
+
+
+def run_ended(uri: str, run_id: str, status: str) -> None:
+    """A run ended: the drainer captures it."""
+    intent: Intent = {"what": "ended", "uri": uri, "run_id": run_id, "status": status}
+    exception = _exception(status)
+    if exception:
+        intent["exception"] = exception
+    if _process_is_ending:
+        intent["ended_by"] = "interpreter exit"
+    watch().put(intent)
+
+
+def evaluated(uri: str, run_id: str, table: dict[str, Any]) -> None:
+    """An evaluation was logged: aggregates only."""
+    watch().put({"what": "evaluated", "uri": uri, "run_id": run_id, "table": table})
+
+
+def gap(uri: str | None, run_id: str | None, reason: str) -> None:
+    """Something that should have become evidence did not."""
+    watch().put(
+        {"what": "gap", "uri": uri, "run_id": run_id, "reason": reason, "system": current_system()}
+    )
+
+
+def warn_once(message: str) -> None:
+    """One line on standard error, once for each message; never raises."""
+    if message not in _warned:
+        _warned.add(message)
+        _say(message)
+
+
+def finish() -> None:
+    """At the end of the process: drain for a bounded time, then say what was done, in one line."""
+    if _watch is None:
+        return
+    try:
+        from aims_mlflow.exit_line import exit_line, exit_settings
+
+        timeout, quiet = exit_settings()
+        _watch.finish(timeout)
+        drainer, waiting = _watch.report()
+        environment = drainer.environment_intent() if drainer and waiting else None
+        _watch.spool.close([*([environment] if environment else []), *waiting])
+        line = exit_line(drainer.progress if drainer else None, waiting, _watch.spool)
+        if line and not quiet:
+            _say(line)
+    except Exception as error:
+        _say(f"the end of capture failed: {error!r}; run: aims sync")
+
+
+def _say(message: str) -> None:
+    try:
+        print(f"aims: {message}", file=sys.stderr, flush=True)
+    except (OSError, ValueError, AttributeError):  # standard error may be closed or None
+        return
+
+
+def _mark_process_end() -> None:
+    global _process_is_ending
+    _process_is_ending = True
+
+
+def _exception(status: str) -> str | None:
+    """The type of the exception that ends the run, if one does.
+
+    Inside `with`, it is the one being handled; for a script that died without `with`, the
+    interpreter left it in `sys.last_type`, and MLflow calls the run FINISHED all the same.
+    """
+    kind: type[BaseException] | None = None
+    if status == "FAILED":
+        kind = sys.exc_info()[0]
+    elif _process_is_ending:
+        kind = getattr(sys, "last_type", None)
+    if kind is None:
+        return None
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def _spool_folder() -> Path:
+    named = os.environ.get("AIMS_SPOOL_DIR")
+    if named:
+        return Path(named)
+    try:
+        folder = find_profile()
+    except ProfileError as error:  # capture goes on without the profile, and says so
+        warn_once(str(error.problems[0]))
+        folder = None
+    return (folder.parent if folder else Path.cwd()) / ".aims" / "spool"

@@ -1,0 +1,149 @@
+"""A document before it has a format: head, sections, entries and blocks.
+
+`views` makes one of a card or a report; each format writes one down. A new format reads this and
+nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A short state in words, with the tone that may colour it."""
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value. `exact` is a number with all its digits where `text` rounds it."""
+
+    text: str
+    chip: Chip | None = None
+    exact: str = ""
+    muted: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a table column."""
+
+    title: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `muted` rows take no part in the comparison that the table makes."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    muted: frozenset[int] = frozenset()
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Names and values."""
+
+    caption: str
+    rows: tuple[tuple[str, Cell], ...]
+    kind: ClassVar[str] = "pairs"
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of texts."""
+
+    caption: str
+    items: tuple[str, ...]
+    kind: ClassVar[str] = "items"
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A text; `muted` for remarks of this package."""
+
+    text: str
+    muted: bool = False
+    kind: ClassVar[str] = "paragraph"
+
+
+Block: TypeAlias = Table | Pairs | Items | Paragraph
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A titled statement with its state, its origin and its blocks."""
+
+    id: str
+    title: str
+    chip: Chip
+    blocks: tuple[Block, ...]
+    origin: str = ""
+    meaning: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section: entries, or blocks of its own. `tally` counts its entries by state."""
+
+    id: str
+    title: str
+    entries: tuple[Entry, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    tally: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A key number: what it is, its value, what it was held against."""
+
+    label: str
+    value: Cell
+    note: str
+    chip: Chip | None = None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something missing: its title, the entry that tells more, and what to add."""
+
+    title: str
+    anchor: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a whole, for a bar with a legend."""
+
+    label: str
+    tone: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """The whole. `identity` is what names it, `provenance` what binds it to the ledger."""
+
+    kind: str
+    title: str
+    system: str
+    verdict: Chip
+    verdict_note: str
+    alerts: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    shares: tuple[Share, ...]
+    shares_label: str
+    gaps_title: str
+    gaps: tuple[Gap, ...]
+    parts: tuple[Part, ...]
+    identity: tuple[tuple[str, str], ...]
+    provenance: tuple[tuple[str, str], ...]

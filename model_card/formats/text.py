@@ -1,0 +1,67 @@
+"""Values as text: the same number reads the same in every format, and no character hides."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: Controls but tab and newline, marks that reorder or hide text, and lone surrogates.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ud800-\udfff]"
+)
+NOT_RECORDED = "not recorded"
+
+
+def visible(text: str) -> str:
+    r"""The text with controls and direction marks as visible escapes.
+
+    >>> visible("abc\u202edef")
+    'abc\\u202edef'
+    """
+    plain = text.replace("\r\n", "\n")
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", plain)
+
+
+def shown(value: Any) -> str:
+    """A value in a line of text. Floats have six significant digits; JSON has all of them.
+
+    >>> shown(0.123456789), shown(48842), shown(True), shown(None), shown(["a", 1])
+    ('0.123457', '48,842', 'yes', 'not recorded', 'a, 1')
+    """
+    match value:
+        case None:
+            return NOT_RECORDED
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.6g}" if math.isfinite(value) else _not_finite(value)
+        case Mapping():
+            return "; ".join(f"{key}: {shown(item)}" for key, item in value.items())
+        case list() | tuple():
+            return ", ".join(shown(item) for item in value) or "none"
+    return str(value)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number to align and to compare."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def humanise(key: str) -> str:
+    """A key of this package as words.
+
+    >>> humanise("lock_sha256")
+    'lock sha256'
+    """
+    return key.replace("_", " ")
+
+
+def _not_finite(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
