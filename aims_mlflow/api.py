@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from aims_mlflow.errors import AimsError, EvaluationInputError
-from aims_mlflow.facts import TAG_SYSTEM
-from aims_mlflow.scope import Scope, current_scope, current_system, entered
+from aims_mlflow.scope import TAG_SYSTEM, Scope, current_scope, current_system, entered
 
 if TYPE_CHECKING:
     from aims_mlflow.capture import Captured

@@ -15,7 +15,6 @@ ARTIFACT_DIR = "aims"
 #: What only the training process knew, logged by it: environment, evaluations.
 INPUTS_DIR = "aims/inputs"
 #: Run tags of this package.
-TAG_SYSTEM = "aims.system"
 TAG_EXCEPTION = "aims.exception"
 TAG_ENDED_BY = "aims.ended_by"
 TAG_VERDICT = "aims.verdict"

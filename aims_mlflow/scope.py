@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: The run tag that carries the system from the training process to capture.
+TAG_SYSTEM = "aims.system"
+
+
 class Scope:
     """The extent of a decorator or a `with aims_mlflow.system(...)`, and the runs begun in it."""
 

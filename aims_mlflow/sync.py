@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aims_mlflow.capture import Captured, record_gap
 from aims_mlflow.drain import Drainer, actor
 from aims_mlflow.evidence import EvidenceKind, Frozen, UtcDatetime
-from aims_mlflow.facts import TAG_SYSTEM
+from aims_mlflow.scope import TAG_SYSTEM
 from aims_mlflow.spool import abandoned
 from aims_mlflow.tracking import Tracking, is_terminated, moment
 

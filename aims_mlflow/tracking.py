@@ -23,13 +23,13 @@ from aims_mlflow.facts import (
     INPUTS_DIR,
     TAG_ENDED_BY,
     TAG_EXCEPTION,
-    TAG_SYSTEM,
     DatasetFacts,
     MetricFacts,
     ModelFacts,
     ModelVersionFacts,
     RunFacts,
 )
+from aims_mlflow.scope import TAG_SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

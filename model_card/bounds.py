@@ -28,8 +28,8 @@ def cut_text(text: str) -> str:
 
     >>> cut_text("short")
     'short'
-    >>> cut_text("x" * 501)[500:525]
-    '… (cut: 501 characters, SH'
+    >>> cut_text("x" * 501)[500:524]
+    '… (cut: 501 characters, '
     """
     if len(text) <= MAX_TEXT:
         return text
@@ -67,8 +67,13 @@ def bound_list(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def is_bounded(value: object) -> bool:
-    """Whether `value` is what `bound_map` or `bound_list` returned."""
-    return isinstance(value, dict) and value.keys() == _BOUNDED_KEYS
+    """Whether `value` is what `bound_map` or `bound_list` returned, or has that very form."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == _BOUNDED_KEYS
+        and isinstance(value["count"], int)
+        and isinstance(value["entries"], dict | list)
+    )
 
 
 def plain(value: Any) -> Any:

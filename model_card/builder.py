@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.catalogue.loader import load_catalogue
+from aims_mlflow.evidence import normalise
 from aims_mlflow.governance.system import AISystem, RiskTier
 from aims_mlflow.model_card.about import describe
 from aims_mlflow.model_card.bounds import cut_text, plain
@@ -141,7 +142,8 @@ def _given(field: CardField, sources: _Sources) -> Iterator[_Given]:
         value = plain(declaration.read(sources.system))
         yield _Given(Status.DECLARED, value, sources.file(declaration.key))
     if name in sources.system.card:
-        value = plain(sources.system.card[name])
+        # YAML may hold anything: sets, times without zone, deep nesting.
+        value, _ = normalise(sources.system.card[name])
         yield _Given(Status.DECLARED, value, sources.file("card", name))
 
 

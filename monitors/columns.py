@@ -81,10 +81,11 @@ def read_array(name: str, values: Any) -> Array:
 
     native = _native(values)
     if isinstance(native, nw.Series | nw.DataFrame):
-        return native.to_numpy()
+        found: Array = native.to_numpy()
+        return found
     # NumPy would drop the mask and count what is under it.
     if isinstance(values, np.ma.MaskedArray):
-        return values.astype(object).filled(None)
+        return np.asarray(values.tolist(), dtype=object)
     if isinstance(values, Iterator):
         raise EvaluationInputError(
             f"{name} is a {type(values).__name__}, which can be read only once.",

@@ -135,7 +135,9 @@ def _quartered(column: Column) -> Grouping:
     return _binned(column, edges, (note,))
 
 
-def _grouping(feature: str, codes: Codes, names: list[str], notes: tuple[str, ...] = ()) -> Grouping:
+def _grouping(
+    feature: str, codes: Codes, names: list[str], notes: tuple[str, ...] = ()
+) -> Grouping:
     """Only groups that occur; the code after the last name is that of missing values."""
     codes, occurring = _compact(codes)
     every = [*names, MISSING]

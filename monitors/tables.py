@@ -156,9 +156,7 @@ def aggregate(
         task=found,
         n=len(truth.values),
         overall=CountRow(group={}, n=len(truth.values), **data.fields(slice(None), exact=True)),
-        tables=tuple(
-            CountTable(features=g.features, rows=tuple(_rows(data, g))) for g in grouped
-        ),
+        tables=tuple(CountTable(features=g.features, rows=tuple(_rows(data, g))) for g in grouped),
         absent_features=tuple(f.name for f in declared if f.name not in names),
         notes=tuple(notes + [note for grouping in grouped for note in grouping.notes]),
         **about,
@@ -201,13 +199,16 @@ class _Values:
         import numpy as np
 
         truth, error = self.truth[rows], self.error[rows]
+        # The mean of equal numbers may miss them by a rounding, and r2 would divide by that.
+        constant = truth.min() == truth.max()
         with np.errstate(over="ignore", invalid="ignore"):
+            deviation = np.zeros(1) if constant else truth - truth.mean()
             sums = {
                 "error": error.sum(),
                 "abs_error": np.abs(error).sum(),
                 "squared_error": np.square(error).sum(),
                 "y": truth.sum(),
-                "squared_deviation_y": np.square(truth - truth.mean()).sum(),
+                "squared_deviation_y": np.square(deviation).sum(),
             }
         if not np.isfinite(list(sums.values())).all():
             raise EvaluationInputError(

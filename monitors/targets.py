@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.evidence import normalise
@@ -67,7 +67,7 @@ def infer_task(truth: Column, predicted: Column, task: str | None) -> Task:
             "Pass the same labels in y_true and y_pred, for example both encoded or both decoded.",
         )
     if task is not None:
-        return cast("Task", task)
+        return task
     if texts:
         return _by_labels(truth, predicted)
     return "regression" if _continuous(truth, predicted) else _by_labels(truth, predicted)
@@ -98,9 +98,7 @@ def encode(truth: Column, predicted: Column, task: Task, positive_label: Any) ->
     return Labels(tuple(names), positive, codes[: len(truth.values)], codes[len(truth.values) :])
 
 
-def positive_scores(
-    scores: Array, labels: Labels
-) -> tuple[npt.NDArray[np.float64], list[str]]:
+def positive_scores(scores: Array, labels: Labels) -> tuple[npt.NDArray[np.float64], list[str]]:
     """The score of the positive class (n,) of a binary task, and notes on how it was read.
 
     Raises:

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.facts import TAG_SYSTEM
+from aims_mlflow.scope import TAG_SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,5 +1,6 @@
 """What a team sees when its governance folder is right, wrong, hostile or half broken."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aims_mlflow.errors import ProfileError
-from aims_mlflow.governance.document import Document, read_document
+from aims_mlflow.governance import document
+from aims_mlflow.governance.document import read_document
 from aims_mlflow.governance.find import find_profile
 from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.governance.missing import line_to_add, lines_to_add
@@ -109,8 +112,8 @@ FAULTS = {
     "empty value": ("id: s\nname: S\nmlflow:\n", ":3: mlflow is empty. Give a value or remove"),
     "role": ("id: s\nname: S\nroles: [provder]\n", "'provder' is not allowed for roles[0]. Did"),
     "risk tier": (
-        "id: s\nname: S\nrisk_tier: hi\n",
-        "'hi' is not allowed for risk_tier. Allowed: minimal, limited, high, unacceptable",
+        "id: s\nname: S\nrisk_tier: low\n",
+        "'low' is not allowed for risk_tier. Allowed: minimal, limited, high, unacceptable",
     ),
     "metric": (
         "id: s\nname: S\nthresholds:\n  - {id: a, metric: roc_acu, min: 0.7}\n",
@@ -132,6 +135,14 @@ FAULTS = {
         "id: s\nname: S\nthresholds: [{id: a, metric: f1, min: .nan}]\n",
         "thresholds[0].min: '.nan': must be a finite number",
     ),
+    "endless number": (
+        f"id: s\nname: S\nthresholds: [{{id: a, metric: f1, min: 0x{'f' * 9999}}}]\n",
+        "is not a number",
+    ),
+    "impossible time": (
+        "id: s\nname: S\nthresholds: [{id: a, metric: f1, min: 0001-01-01 00:00:00 +99:99}]\n",
+        "is not a number",
+    ),
     "min above max": (
         "id: s\nname: S\nthresholds:\n  - {id: a, metric: f1, min: 0.9, max: 0.1}\n",
         ":4: 'min' (0.9) is above 'max' (0.1): nothing can pass",
@@ -141,7 +152,7 @@ FAULTS = {
         "'2026-13-45' is not a date. Write it as 2027-06-01",
     ),
     "threshold twice": (
-        "id: s\nname: S\nthresholds:\n- {id: a, metric: f1, min: 1}\n- {id: a, metric: r2, min: 0}\n",
+        "id: s\nname: S\nthresholds:\n- {id: a, metric: f1, min: 1}\n- {id: a, metric: r2, max: 1}",
         ":5: threshold id declared twice: a",
     ),
     "undeclared feature": (
@@ -181,8 +192,10 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_says_file_line_and_what_to_do(fault, tmp_path):
+def test_a_fault_says_file_line_and_what_to_do(fault, loader, tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "_LOADER", getattr(yaml, loader, yaml.SafeLoader))
     content, expected = FAULTS[fault]
     profile = load(tmp_path, systems__s=content, systems__good="id: good\nname: G\n")
     assert expected in shown(profile)
@@ -364,7 +377,7 @@ thresholds:
     assert len(profile.warnings) == 8
 
 
-# --- lines to add -----------------------------------------------------------------------------------
+# --- lines to add --------------------------------------------------------------------------------
 
 
 def test_each_missing_field_has_a_line_whose_values_a_person_must_write(tmp_path):
@@ -428,9 +441,10 @@ def test_finding_loads_no_library():
     assert done.stdout.strip() == "set()"
 
 
-# --- anything at all --------------------------------------------------------------------------------
+# --- anything at all -----------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.binary(max_size=300), st.text(alphabet="ab: -[]{}&*!|>'\"#\n\t,?.", max_size=80))
 )
@@ -441,17 +455,15 @@ def test_no_content_makes_reading_raise(tmp_path_factory, content):
     for name in ("aims.yaml", "soa.yaml", "systems/s.yaml"):
         (folder / name).write_bytes(data)
     profile = load_profile(folder)
-    assert profile.problems or data.strip() == b"" or profile.systems is not None
+    assert profile.problems or profile.systems
     assert all(p.file.startswith("governance/") and p.message for p in profile.problems)
 
 
+@settings(deadline=None)
 @given(st.recursive(st.text() | st.integers() | st.booleans(), lambda s: st.lists(s, max_size=3)))
 def test_quoted_values_read_back_as_they_were(tmp_path_factory, value):
-    import json
-
     path = tmp_path_factory.mktemp("doc") / "x.yaml"
     path.write_text(json.dumps({"key": value}), "utf-8")
-    document = read_document(path, "x.yaml")
-    assert isinstance(document, Document)
-    if not document.problems:
-        assert document.data == {"key": value}
+    read = read_document(path, "x.yaml")
+    if not read.problems:
+        assert read.data == {"key": value}

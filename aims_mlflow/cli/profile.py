@@ -12,12 +12,12 @@ import click
 from aims_mlflow.cli.output import err, out, print_json, text, with_json
 from aims_mlflow.drain import actor
 from aims_mlflow.errors import AimsError, ProfileError, UsageError
-from aims_mlflow.facts import TAG_SYSTEM
 from aims_mlflow.governance.find import FOLDER, find_profile
 from aims_mlflow.governance.init import scaffold
 from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.governance.system import SLUG
 from aims_mlflow.publish import publish as publish_profile
+from aims_mlflow.scope import TAG_SYSTEM
 from aims_mlflow.settings import Settings
 from aims_mlflow.tracking import Tracking
 from aims_mlflow.workspace import Workspace

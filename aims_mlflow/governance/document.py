@@ -247,10 +247,12 @@ class _Walker:
         if node.tag.endswith((":value", ":merge")):
             return node.value
         try:
-            return self._scalars.construct_object(node)
-        except (ConstructorError, ValueError):
+            value = self._scalars.construct_object(node)
+        except (ConstructorError, ValueError, OverflowError):
             # Looks like a date or a number and is none; the model says what belongs here.
             return node.value
+        # Python refuses to write integers of thousands of digits, which hexadecimal can spell.
+        return node.value if isinstance(value, int) and value.bit_length() > 64 else value
 
     def _problem(self, line: int, message: str, fix: str) -> None:
         self.problems.append(Problem(self.file, line, message, fix))

@@ -247,7 +247,7 @@ class AISystem(Frozen):
 
     def digest(self) -> str:
         """SHA-256 of the declaration as data; comments and key order do not count."""
-        return digest(canonical_bytes(normalise(self.model_dump(mode="json"))[0]))
+        return digest(canonical_bytes(normalise(dict(self))[0]))
 
     def feature(self, name: str) -> SensitiveFeature | None:
         """The declared sensitive feature of this name."""
