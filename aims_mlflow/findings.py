@@ -117,7 +117,7 @@ def overview(
     if strays:
         rows.append(_row(profile, None, strays))
     order = list(Rank)
-    found.sort(key=lambda f: (order.index(f.rank), f.system or "", f.rule, f.message))
+    found.sort(key=lambda f: (order.index(f.rank), f.system or ""))
     return Overview(systems=tuple(rows), findings=tuple(found))
 
 

@@ -91,6 +91,7 @@ class Watch:
             self._thread = thread
 
     def _run(self) -> None:
+        _tolerate_late_imports()
         while True:
             self._wake.wait()
             self._wake.clear()
@@ -134,6 +135,28 @@ class Watch:
     def _rest(self, worked: float) -> None:
         if self._open or time.monotonic() - self._changed < _QUIET:
             self.exiting.wait(min(worked * REST_FACTOR, MAX_REST))
+
+
+def _tolerate_late_imports() -> None:
+    """Let the drainer import libraries while the interpreter shuts down.
+
+    joblib and concurrent.futures register the clean-up of their pools when they are imported, and
+    that raises once the main thread has ended. The drainer starts no pool: nothing to clean up.
+    """
+    register = getattr(threading, "_register_atexit", None)
+    if register is None or getattr(register, "aims", False):
+        return
+    drainer = threading.current_thread()
+
+    def tolerant(*args: Any, **kwargs: Any) -> None:
+        try:
+            register(*args, **kwargs)
+        except RuntimeError:
+            if threading.current_thread() is not drainer:
+                raise
+
+    tolerant.aims = True  # type: ignore[attr-defined]
+    threading._register_atexit = tolerant  # type: ignore[attr-defined]
 
 
 _watch: Watch | None = None

@@ -15,7 +15,7 @@ from aims_mlflow.monitors.groups import MISSING
 from aims_mlflow.readings import GroupRow, GroupTable, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from aims_mlflow.monitors.tables import CountRow, CountTable, EvaluationTable
 
@@ -47,14 +47,17 @@ _DISPARITIES = {
 
 
 class _Groups(NamedTuple):
-    """The groups that are compared, with their metrics, and those that are not, by name."""
+    """The groups that are compared, with their metrics, and those that are not, by name.
 
+    `why_not` says why nothing can be compared; `compared` keeps Fairlearn's differences and ratios
+    of all rates, which the disparities share.
+    """
+
+    features: tuple[str, ...]
     rows: tuple[tuple[CountRow, dict[str, Measured]], ...]
     excluded: tuple[str, ...]
-
-    @property
-    def n(self) -> int:
-        return sum(row.n for row, _ in self.rows)
+    why_not: str
+    compared: dict[str, Any]
 
 
 def group_table(table: EvaluationTable, counts: CountTable, min_group_size: int) -> GroupTable:
@@ -82,11 +85,11 @@ def disparities(table: EvaluationTable, min_group_size: int) -> tuple[Reading, .
         for m in METRICS.values()
         if m.family is MetricFamily.FAIRNESS and table.task in m.tasks
     ]
-    return tuple(
-        disparity(table, name, counts.features, min_group_size)
-        for counts in table.tables
-        for name in names
-    )
+    found = []
+    for counts in table.tables:
+        groups = _groups(table, counts.features, min_group_size)
+        found += [_disparity(table, name, groups) for name in names]
+    return tuple(found)
 
 
 def disparity(
@@ -105,22 +108,7 @@ def disparity(
     Raises:
         KeyError: `metric` is no disparity.
     """
-    compared = _DISPARITIES[metric]
-    groups = _comparable(table, metric, features, min_group_size)
-    if isinstance(groups, Reading):
-        return groups
-    found = [_compare(table, groups, rate, compared.by) for rate in compared.rates]
-    undefined = next((f for f in found if f.value is None), None)
-    if undefined is not None:
-        return _reading(table, metric, features, groups, None, reason=undefined.reason)
-    # The rate that decides: the widest gap, or the lowest ratio.
-    decide = max if compared.by == "difference" else min
-    index = decide(range(len(found)), key=lambda i: found[i].value or 0.0)
-    rate = compared.rates[index]
-    named = f" {rate}" if len(compared.rates) > 1 else ""
-    ordered = sorted(groups.rows, key=lambda pair: pair[1][rate].value or 0.0)
-    shown = tuple(_valued(row, values[rate], named) for row, values in (ordered[0], ordered[-1]))
-    return _reading(table, metric, features, groups, found[index].value, shown=shown)
+    return _disparity(table, metric, _groups(table, features, min_group_size))
 
 
 def worst_group(
@@ -143,40 +131,58 @@ def worst_group(
         The reading; its value is None, with a reason, where the metric of any group is undefined
         or fewer than two groups are left.
     """
-    groups = _comparable(table, metric, features, min_group_size)
-    if isinstance(groups, Reading):
-        return groups
-    undefined = _undefined(groups, metric)
-    if undefined:
-        return _reading(table, metric, features, groups, None, reason=undefined)
+    groups = _groups(table, features, min_group_size)
+    reason = _why_not(table, metric, groups) or _undefined(groups, metric)
+    if reason:
+        return _reading(table, metric, groups, Measured(None, reason))
     worst = min if bound == "min" else max
     row, values = worst(groups.rows, key=lambda pair: pair[1][metric].value or 0.0)
-    shown = (_valued(row, values[metric], ""),)
-    return _reading(table, metric, features, groups, values[metric].value, shown=shown)
+    return _reading(table, metric, groups, values[metric], (_valued(row, values[metric], ""),))
 
 
-def _comparable(
-    table: EvaluationTable, metric: str, features: tuple[str, ...], min_group_size: int
-) -> _Groups | Reading:
-    """The groups to compare, or the reading that says why there are none."""
-    groups = _Groups((), ())
-    tasks = METRICS[metric].tasks
-    if table.task not in tasks:
-        reason = f"{metric} applies to {' and '.join(tasks)}, and this evaluation is {table.task}"
-        return _reading(table, metric, features, groups, None, reason=reason)
+def _disparity(table: EvaluationTable, metric: str, groups: _Groups) -> Reading:
+    compared = _DISPARITIES[metric]
+    reason = _why_not(table, metric, groups)
+    if reason:
+        return _reading(table, metric, groups, Measured(None, reason))
+    found = [_compare(table, groups, rate, compared.by) for rate in compared.rates]
+    undefined = next((f for f in found if f.value is None), None)
+    if undefined is not None:
+        return _reading(table, metric, groups, undefined)
+    # The rate that decides: the widest gap, or the lowest ratio.
+    decide = max if compared.by == "difference" else min
+    index = decide(range(len(found)), key=lambda i: found[i].value or 0.0)
+    rate = compared.rates[index]
+    named = f" {rate}" if len(compared.rates) > 1 else ""
+    ordered = sorted(groups.rows, key=lambda pair: pair[1][rate].value or 0.0)
+    ends = (ordered[0], ordered[-1])
+    shown = tuple(_valued(row, values[rate], named) for row, values in ends)
+    return _reading(table, metric, groups, found[index], shown)
+
+
+def _groups(table: EvaluationTable, features: tuple[str, ...], min_group_size: int) -> _Groups:
     counts = table.table(features)
     if counts is None:
-        return _reading(table, metric, features, groups, None, reason=_absent(table, features))
+        return _Groups(features, (), (), _absent(table, features), {})
     excluded = [row for row in counts.rows if _why_excluded(row, min_group_size)]
     kept = [row for row in counts.rows if not _why_excluded(row, min_group_size)]
-    groups = _Groups(
-        tuple((row, measure(table, row)) for row in kept), tuple(map(_excluded_name, excluded))
-    )
     # Comparing a group with the rows of which nothing is known compares no two groups.
-    if sum(MISSING not in row.group.values() for row in kept) < 2:
-        reason = f"fewer than two groups of {' x '.join(features)} have {min_group_size} rows"
-        return _reading(table, metric, features, groups, None, reason=reason)
-    return groups
+    few = sum(MISSING not in row.group.values() for row in kept) < 2
+    least = f"fewer than two groups of {' x '.join(features)} have {min_group_size} rows"
+    return _Groups(
+        features,
+        tuple((row, measure(table, row)) for row in kept),
+        tuple(map(_excluded_name, excluded)),
+        least if few else "",
+        {},
+    )
+
+
+def _why_not(table: EvaluationTable, metric: str, groups: _Groups) -> str:
+    tasks = METRICS[metric].tasks
+    if table.task not in tasks:
+        return f"{metric} applies to {' and '.join(tasks)}, and this evaluation is {table.task}"
+    return groups.why_not
 
 
 def _absent(table: EvaluationTable, features: tuple[str, ...]) -> str:
@@ -197,34 +203,56 @@ def _compare(table: EvaluationTable, groups: _Groups, rate: str, by: str) -> Mea
         return Measured(None, undefined)
     if by == "ratio" and not any(values[rate].value for _, values in groups.rows):
         return Measured(None, f"{rate} is 0 in every group, so there is no ratio")
-    frame = _frame(table, groups, rate)
-    return Measured(float(frame.difference() if by == "difference" else frame.ratio()))
+    if not groups.compared:
+        frame = _frame(table, groups)
+        groups.compared.update(difference=frame.difference(), ratio=frame.ratio())
+    return Measured(float(groups.compared[by][rate]))
 
 
-def _frame(table: EvaluationTable, groups: _Groups, rate: str) -> Any:
-    """Fairlearn's frame over the count table; over one value for each group for a regression."""
+def _frame(table: EvaluationTable, groups: _Groups) -> Any:
+    """Fairlearn's frame of every rate that is defined for all groups: making one is what costs."""
+    from fairlearn.metrics import MetricFrame
+
+    rates = sorted({rate for d in _DISPARITIES.values() for rate in d.rates})
+    first = groups.rows[0][1]
+    defined = [rate for rate in rates if rate in first and not _undefined(groups, rate)]
+    inputs = (_values_of if table.task == "regression" else _counts_of)(table, groups, defined)
+    return MetricFrame(**inputs)
+
+
+def _counts_of(table: EvaluationTable, groups: _Groups, rates: list[str]) -> dict[str, Any]:
+    """The count table as Fairlearn's rows, each weighted by its count."""
     import numpy as np
-    from fairlearn.metrics import MetricFrame, mean_prediction
 
-    if table.task == "regression":
-        values = [values[rate].value for _, values in groups.rows]
-        cells = np.array([(i, 0, 0, row.n) for i, (row, _) in enumerate(groups.rows)])
-        metric, true, predicted = mean_prediction, np.zeros(len(values)), np.array(values)
-    else:
-        cells = np.array(
-            [(i, *cell) for i, (row, _) in enumerate(groups.rows) for cell in row.counts]
-        )
-        metric, true, predicted = _rate(rate), cells[:, 1], cells[:, 2]
-        if table.task == "binary" and table.positive_label is not None:
-            positive = table.labels.index(table.positive_label)
-            true, predicted = (true == positive) * 1, (predicted == positive) * 1
-    return MetricFrame(
-        metrics=metric,
-        y_true=true,
-        y_pred=predicted,
-        sensitive_features=cells[:, 0],
-        sample_params={"sample_weight": cells[:, 3]},
-    )
+    cells = np.array([(i, *cell) for i, (row, _) in enumerate(groups.rows) for cell in row.counts])
+    true, predicted = cells[:, 1], cells[:, 2]
+    if table.task == "binary" and table.positive_label is not None:
+        positive = table.labels.index(table.positive_label)
+        true, predicted = (true == positive) * 1, (predicted == positive) * 1
+    return {
+        "metrics": {rate: _rate(rate) for rate in rates},
+        "y_true": true,
+        "y_pred": predicted,
+        "sensitive_features": cells[:, 0],
+        "sample_params": {rate: {"sample_weight": cells[:, 3]} for rate in rates},
+    }
+
+
+def _values_of(table: EvaluationTable, groups: _Groups, rates: list[str]) -> dict[str, Any]:
+    """One row for each group, its index as the prediction: a metric looks its value up."""
+    import numpy as np
+
+    def looked_up(rate: str) -> Rate:
+        values = [measured[rate].value for _, measured in groups.rows]
+        return lambda _true, predicted: values[int(np.asarray(predicted)[0])]
+
+    index = np.arange(len(groups.rows))
+    return {
+        "metrics": {rate: looked_up(rate) for rate in rates},
+        "y_true": np.zeros(len(index)),
+        "y_pred": index,
+        "sensitive_features": index,
+    }
 
 
 def _rate(name: str) -> Rate:
@@ -273,20 +301,17 @@ def _valued(row: CountRow, measured: Measured, rate: str) -> str:
 def _reading(
     table: EvaluationTable,
     metric: str,
-    features: Sequence[str],
     groups: _Groups,
-    value: float | None,
-    *,
-    reason: str = "",
+    measured: Measured,
     shown: tuple[str, ...] = (),
 ) -> Reading:
     return Reading(
         metric=metric,
-        value=value,
-        n=groups.n or None,
+        value=measured.value,
+        n=sum(row.n for row, _ in groups.rows) or None,
         dataset=table.dataset,
-        feature=" x ".join(features),
-        reason=reason,
+        feature=" x ".join(groups.features),
+        reason=measured.reason,
         excluded=groups.excluded,
         groups=shown,
     )

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from aims_mlflow.cli import _COMMANDS
+from aims_mlflow.cli import _COMMANDS, main
 
 SYSTEM = """
 id: tumours
@@ -38,15 +39,19 @@ def environment(**extra: str) -> dict[str, str]:
     return {**keep, "AIMS_EXIT_TIMEOUT": "60", "COLUMNS": "200", **extra}
 
 
-def aims(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aims_mlflow", *arguments],
-        cwd=folder,
-        env=environment(**extra),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def aims(folder: Path, *arguments: str, **extra: str) -> Result:
+    """Call the command in this process, as if from `folder`: importing MLflow takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in list(os.environ):
+            if name.startswith(("AIMS_", "MLFLOW_")):
+                patch.delenv(name)
+        for name, value in {"COLUMNS": "200", **extra}.items():
+            patch.setenv(name, value)
+        done = CliRunner().invoke(main, arguments, prog_name="aims")
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
 
 
 def answer(folder: Path, *arguments: str):
@@ -65,7 +70,7 @@ def project(tmp_path_factory) -> Path:
         [sys.executable, "train.py"], cwd=folder, env=environment(), capture_output=True, text=True
     )
     assert "captured 1 run of tumours" in done.stderr, done.stderr
-    assert aims(folder, "publish").returncode == 0
+    assert aims(folder, "publish").exit_code == 0
     return folder
 
 
@@ -93,19 +98,19 @@ def run_id(project: Path) -> str:
 def test_every_command_explains_itself():
     for command in _COMMANDS:
         done = aims(Path.cwd(), command, "--help")
-        assert done.returncode == 0, command
+        assert done.exit_code == 0, command
         assert "--json" in done.stdout or "Commands:" in done.stdout
 
 
 def test_a_misspelt_command_is_named(project):
     done = aims(project, "verfy")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "Did you mean 'verify'?" in done.stderr
 
 
 def test_status_shows_exceptions_first_with_the_line_to_add(project):
     done = aims(project, "status")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "INSUFFICIENT" in text
     assert "min-auc" in text
@@ -136,7 +141,7 @@ def test_a_changed_profile_gives_a_new_version(copy):
     assert report["version"] == 2
     assert report["supersedes"]
     assert answer(copy, "evidence", "show", report["id"][:12])["body"]["verdict"] == "FAIL"
-    assert aims(copy, "verify").returncode == 0
+    assert aims(copy, "verify").exit_code == 0
 
 
 def test_the_card_comes_in_three_formats(project):
@@ -155,7 +160,7 @@ def test_the_card_comes_in_three_formats(project):
 
 def test_the_card_of_an_unknown_run_says_what_to_do(project):
     done = aims(project, "card", "nope")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "aims capture nope" in done.stderr
 
 
@@ -177,17 +182,17 @@ def test_evidence_shows_digests_controls_and_a_proof(project):
     assert any("A.6.2.7" in link["control"] for link in shown["controls"])
     assert shown["inclusion_proof"]
     done = aims(project, "evidence", "show", "ffffffffffff")
-    assert done.returncode == 2
+    assert done.exit_code == 2
 
 
 def test_verify_is_green_and_says_what_it_does_not_prove(project):
     done = aims(project, "verify")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert done.stdout.startswith("OK")
     assert "does not show" in " ".join(done.stdout.split())
     checkpoint = re.search(r"\d+:[0-9a-f]{64}", done.stdout.replace("\n", "")).group()
-    assert aims(project, "verify", "--checkpoint", checkpoint).returncode == 0
-    assert aims(project, "verify", "--checkpoint", "rubbish").returncode == 2
+    assert aims(project, "verify", "--checkpoint", checkpoint).exit_code == 0
+    assert aims(project, "verify", "--checkpoint", "rubbish").exit_code == 2
 
 
 def test_one_byte_changed_in_an_artifact_is_named(copy):
@@ -196,7 +201,7 @@ def test_one_byte_changed_in_an_artifact_is_named(copy):
     data[len(data) // 2] ^= 1
     card.write_bytes(bytes(data))
     done = aims(copy, "verify")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "aims/model_card.html" in done.stdout
     assert "was changed" in " ".join(done.stdout.split())
 
@@ -204,7 +209,7 @@ def test_one_byte_changed_in_an_artifact_is_named(copy):
 def test_a_missing_artifact_is_named(copy):
     next(copy.rglob("aims/model_card.md")).unlink()
     done = aims(copy, "verify")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "aims/model_card.md" in done.stdout
 
 
@@ -221,7 +226,7 @@ def test_one_byte_changed_in_a_ledger_row_is_named(copy):
             "'tumourz') AS BLOB) WHERE seq = 2"
         )
     done = aims(copy, "verify")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "FAILED entry 2" in done.stdout
 
 
@@ -233,26 +238,26 @@ def test_bad_declarations_stop_check_and_publish_with_every_error_at_once(copy):
     )
     for command in ("check", "publish"):
         done = aims(copy, command)
-        assert done.returncode == 2
+        assert done.exit_code == 2
         for expected in ("bad.yaml:4", "bad.yaml:5", "bad.yaml:6", "accuracy", "owner"):
             assert expected in done.stderr, expected
     problems = answer(copy, "check")["problems"]
     assert len(problems) == 3
-    assert aims(copy, "capture", run_id(copy)).returncode == 0  # capture goes on
+    assert aims(copy, "capture", run_id(copy)).exit_code == 0  # capture goes on
 
 
 def test_a_folder_without_a_profile_says_how_to_make_one(tmp_path):
     done = aims(tmp_path, "check")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "aims init" in done.stderr
 
 
 def test_init_writes_once_and_the_result_is_valid(tmp_path):
     done = aims(tmp_path, "init", "--system", "new-one", "--name", "New: {one}")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "new-one.yaml" in done.stdout
     before = (tmp_path / "governance" / "systems" / "new-one.yaml").read_bytes()
-    assert aims(tmp_path, "check").returncode == 0
+    assert aims(tmp_path, "check").exit_code == 0
     again = aims(tmp_path, "init", "--system", "new-one", "--name", "Other")
     assert "Nothing to write" in again.stdout
     assert (tmp_path / "governance" / "systems" / "new-one.yaml").read_bytes() == before
@@ -260,7 +265,7 @@ def test_init_writes_once_and_the_result_is_valid(tmp_path):
 
 def test_a_setting_that_cannot_be_used_is_named(project):
     done = aims(project, "status", AIMS_EXIT_TIMEOUT="soon")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "AIMS_EXIT_TIMEOUT='soon'" in done.stderr
 
 
@@ -268,7 +273,7 @@ def test_a_ledger_from_a_newer_version_is_refused(copy):
     with sqlite3.connect(copy / "aims.db") as database:
         database.execute("UPDATE aims_alembic_version SET version_num = '9999'")
     done = aims(copy, "status")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "newer" in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -117,7 +118,8 @@ def _by_number(control: str) -> list[int]:
 
 
 def _print_next(result: Demo) -> None:
-    aims = "aims" if shutil.which("aims") else str(Path(sys.executable).with_name("aims"))
+    installed = Path(sys.executable).with_name("aims")
+    aims = "aims" if shutil.which("aims") else os.path.relpath(installed, result.folder)
     cards = [e for e in result.evidence if e.kind is EvidenceKind.MODEL_CARD]
     newest = max(cards, key=lambda e: e.event_time).subject.id[:8] if cards else "RUN_ID"
     out.print("\nWhat to type next:")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.cli.output import STYLES, ago, err, out, print_json, text, with_json
@@ -23,6 +25,12 @@ from aims_mlflow.workspace import Workspace
 if TYPE_CHECKING:
     from aims_mlflow.ledger.log import Entry, Ledger
 
+_PLAIN: dict[str, Any] = {
+    "title_justify": "left",
+    "box": box.SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "pad_edge": False,
+}
 _RANK_STYLES = {
     Rank.ERROR: "bold red",
     Rank.FAIL: "bold red",
@@ -32,14 +40,14 @@ _RANK_STYLES = {
     Rank.NOTE: "dim",
 }
 _HEADS = {
-    EvidenceKind.SYSTEM_INVENTORY_ENTRY: "system",
-    EvidenceKind.THRESHOLD_CONFIG: "thresh.",
-    EvidenceKind.RUN_RECORD: "runs",
-    EvidenceKind.MODEL_CARD: "cards",
-    EvidenceKind.EVALUATION_REPORT: "eval.",
+    EvidenceKind.SYSTEM_INVENTORY_ENTRY: "sys",
+    EvidenceKind.THRESHOLD_CONFIG: "thr",
+    EvidenceKind.RUN_RECORD: "run",
+    EvidenceKind.MODEL_CARD: "card",
+    EvidenceKind.EVALUATION_REPORT: "eval",
     EvidenceKind.DATASET_RECORD: "data",
-    EvidenceKind.PROVENANCE_RECORD: "prov.",
-    EvidenceKind.ENVIRONMENT_LOCK: "env.",
+    EvidenceKind.PROVENANCE_RECORD: "prov",
+    EvidenceKind.ENVIRONMENT_LOCK: "env",
 }
 
 
@@ -112,31 +120,30 @@ def _print_findings(shown: Overview) -> None:
 
 def _print_systems(shown: Overview) -> None:
     now = datetime.now(UTC)
-    table = Table(title="AI systems and their evidence", title_justify="left")
-    table.add_column("system", overflow="fold")
-    table.add_column("owner", overflow="fold")
+    table = Table(title="AI systems and their evidence", **_PLAIN)
+    table.add_column("system", min_width=20)
     for kind in OVERVIEW_KINDS:
-        table.add_column(_HEADS[kind], justify="right")
-    table.add_column("newest")
-    table.add_column("verdicts")
+        table.add_column(_HEADS[kind], justify="right", no_wrap=True)
+    table.add_column("verdicts", no_wrap=True)
     for row in shown.systems:
         newest = max((c.newest for c in row.cells.values() if c.newest), default=None)
-        verdicts = text("")
-        for verdict in (Verdict.FAIL, Verdict.INSUFFICIENT, Verdict.PASS):
-            if row.verdicts.get(verdict):
-                short = "INSUFF." if verdict is Verdict.INSUFFICIENT else verdict.value
-                verdicts.append(f"{row.verdicts[verdict]} {short} ", STYLES[verdict])
+        system = text(row.id or "(no system)", "bold" if row.declared else "bold red")
+        system.append(f"\n{text(row.owner or 'no owner').plain}", "dim" if row.owner else "cyan")
+        system.append(f", {ago(newest, now)} ago" if newest else ", never captured", "dim")
+        counts = (row.cells[kind].count for kind in OVERVIEW_KINDS)
         table.add_row(
-            text(row.id or "(none)", "" if row.declared else "red"),
-            text(row.owner or "missing", "" if row.owner else "cyan"),
-            *(
-                text(c.count, "" if c.count else "cyan")
-                for c in (row.cells[k] for k in OVERVIEW_KINDS)
-            ),
-            text(f"{ago(newest, now)} ago" if newest else "never"),
-            verdicts,
+            system, *(text(n, "" if n else "cyan") for n in counts), _verdicts(row.verdicts)
         )
     out.print(table)
+
+
+def _verdicts(counts: dict[Verdict, int]) -> Text:
+    lines = [
+        text(f"{counts[verdict]} {verdict.value[:7]}", STYLES[verdict])
+        for verdict in (Verdict.FAIL, Verdict.INSUFFICIENT, Verdict.PASS)
+        if counts.get(verdict)
+    ]
+    return Text("\n").join(lines)
 
 
 @click.command()
@@ -166,7 +173,7 @@ def card(run_id: str, form: str, output: str | None, report: bool, as_json: bool
             file.write(data)
         err.print(text(f"{path} written to {output}"))
     else:
-        click.get_binary_stream("stdout").write(data)
+        click.echo(data, nl=False)
 
 
 def _of_run(ledger: Ledger, kind: EvidenceKind, run_id: str) -> Evidence:
@@ -305,18 +312,22 @@ def soa(as_json: bool) -> None:
     if as_json:
         print_json(rows.model_dump(mode="json"))
         return
-    table = Table(title="Statement of Applicability, ISO/IEC 42001:2023 Annex A")
-    for head in ("control", "title", "decision", "state", "evidence", "next"):
-        table.add_column(head, overflow="fold")
+    table = Table(
+        title="Statement of Applicability, ISO/IEC 42001:2023 Annex A", expand=True, **_PLAIN
+    )
+    table.add_column("control", ratio=3)
+    table.add_column("decision", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("evidence", no_wrap=True)
+    table.add_column("what is missing", ratio=4)
     for row in rows.rows:
+        control = text(row.control, "bold").append(f" {row.title}", "not bold")
+        counts = "\n".join(f"{n} {what}" for what, n in row.counts.items() if n)
         table.add_row(
-            row.control,
-            text(row.title),
+            control,
             row.decision.value,
-            text(row.state, _STATE_STYLES[row.state]),
-            ""
-            if not any(row.counts.values())
-            else " ".join(f"{n} {w}" for w, n in row.counts.items() if n),
-            text(row.missing, "dim"),
+            text(row.state.value, _STATE_STYLES[row.state]),
+            counts,
+            text(row.missing.replace("_", " "), "dim"),
         )
     out.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -24,6 +25,9 @@ DATASETS = ("diabetes", "adult")
 _MARKER = "aims-demo.txt"
 _MARKER_TEXT = "Made by `aims demo`, which deletes and rebuilds this folder.\n"
 _ORGANIZATION = "name: Demo organization\ntracking_uri: sqlite:///mlflow.db\n"
+
+#: The demo is offline: MLflow's own usage statistics are switched off for it.
+_QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 Step = Callable[[str], None]
 
@@ -48,6 +52,7 @@ def build(folder: Path, dataset: str, step: Step) -> Demo:
     Raises:
         UsageError: The folder holds something else, or training failed.
     """
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     _clear(folder)
     step("writing governance/")
     _declare(folder, dataset)
@@ -107,7 +112,7 @@ def _train(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "train.py"],
         cwd=folder,
-        env={**environment, "MLFLOW_TRACKING_URI": store, "AIMS_EXIT_TIMEOUT": "60"},
+        env={**environment, **_QUIET, "MLFLOW_TRACKING_URI": store, "AIMS_EXIT_TIMEOUT": "60"},
         capture_output=True,
         text=True,
         check=False,

@@ -120,7 +120,7 @@ def verify_inclusion(
     leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> bool:
     """Whether `path` proves that `leaf` stands at `index` in the tree with this size and root."""
-    if not 0 <= index < size:
+    if not 0 <= index < size or not _are_hashes(leaf, root, *path):
         return False
     ranges = _inclusion_ranges(index, size)
     if len(path) != len(ranges):
@@ -154,7 +154,7 @@ def verify_consistency(
 
     An empty older tree proves nothing and is refused.
     """
-    if not 0 < old <= new:
+    if not 0 < old <= new or not _are_hashes(*path):
         return False
     ranges = _consistency_ranges(old, new)
     if len(path) != len(ranges):
@@ -171,6 +171,10 @@ def verify_consistency(
         else:
             newer = node_hash(newer, sibling)
     return older == old_root and newer == new_root
+
+
+def _are_hashes(*values: bytes) -> bool:
+    return all(len(value) == HASH_SIZE for value in values)
 
 
 def _middle(start: int, stop: int) -> int:

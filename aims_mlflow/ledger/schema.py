@@ -6,6 +6,7 @@ the other columns. The migrations create these tables; a test holds both definit
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -20,17 +21,24 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    select,
 )
 
 from aims_mlflow.evidence import SubjectType, digest, isoformat
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy import ColumnElement
+
     from aims_mlflow.evidence import Evidence
 
 #: Alembic's own table, named so that the ledger can share a database with others.
 VERSION_TABLE = "aims_alembic_version"
 #: Every schema revision that this version of the package knows, oldest first.
 REVISIONS = ("0001",)
+#: Values of one IN (...): far below what either database allows.
+_VALUES = 500
 
 metadata = MetaData()
 
@@ -94,13 +102,31 @@ def projection(evidence: Evidence) -> dict[str, Any]:
 
 def lineage_key(lineage: str) -> str:
     """What the `lineage` column holds for an `Evidence.lineage`."""
-    return digest(lineage.encode())
+    return digest(lineage.encode(errors="surrogatepass"))
 
 
 def searchable(text: str | None) -> str | None:
-    """A text as a column holds it: PostgreSQL has no NUL in text, the header keeps it.
+    r"""A text as a column holds it: PostgreSQL has no NUL in text, the header keeps it.
 
-    >>> searchable("a\\x00b") == "a\\N{REPLACEMENT CHARACTER}b"
+    >>> searchable("a\x00b") == "a\N{REPLACEMENT CHARACTER}b"
     True
     """
     return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def is_newest(size: int | None = None) -> ColumnElement[bool]:
+    """Whether no later version stands in the ledger, or in its first `size` entries."""
+    later = entries.alias("later")
+    newer = select(later.c.seq).where(
+        later.c.lineage == entries.c.lineage, later.c.version > entries.c.version
+    )
+    if size is not None:
+        newer = newer.where(later.c.seq < size)
+    return ~newer.exists()
+
+
+def chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    """Values in lists that are short enough for one `IN (...)`."""
+    stream = iter(values)
+    while chunk := list(islice(stream, _VALUES)):
+        yield chunk
