@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from aims_mlflow.errors import AimsError, EvaluationInputError
+from aims_mlflow.errors import AimsError, EvaluationInputError, UsageError
 from aims_mlflow.scope import TAG_SYSTEM, Scope, current_scope, current_system, entered
 
 if TYPE_CHECKING:
@@ -371,4 +370,9 @@ def _record_refusal(error: EvaluationInputError) -> None:
 
 
 def _strict() -> bool:
-    return os.environ.get("AIMS_STRICT", "").lower() in {"1", "true", "yes"}
+    from aims_mlflow.settings import Settings
+
+    try:
+        return Settings.load().strict
+    except UsageError:
+        return False

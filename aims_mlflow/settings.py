@@ -23,6 +23,10 @@ class Settings(BaseSettings):
         exit_timeout: Seconds that a process waits at its exit for captures to finish.
         strict: Let `log_evaluation` raise on bad input instead of recording a gap (for CI).
         quiet: Say nothing on standard error at the end of a process.
+        disable: Set no hooks at all.
+
+    `system`, `profile` and `disable` are read from the environment directly where a training
+    process needs them, without the cost of this class.
     """
 
     model_config = SettingsConfigDict(env_prefix="AIMS_", extra="ignore", env_ignore_empty=True)
@@ -34,6 +38,7 @@ class Settings(BaseSettings):
     exit_timeout: float = Field(default=10.0, ge=0)
     strict: bool = False
     quiet: bool = False
+    disable: bool = False
 
     @classmethod
     def load(cls) -> Settings:

@@ -25,7 +25,7 @@ def _set_hooks() -> None:
 
 
 def _governed() -> bool:
-    if os.environ.get("AIMS_DISABLE"):
+    if os.environ.get("AIMS_DISABLE", "").lower() in {"1", "true", "yes", "on"}:
         return False
     if os.environ.get("AIMS_SYSTEM") or os.environ.get("AIMS_PROFILE"):
         return True

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -162,3 +163,24 @@ def _sealing(
         source="test",
         capture_time=datetime(2026, 11, 23, 11, tzinfo=UTC),
     )
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's SQLite store with nothing in it: making one takes seconds, copying it does not."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def blank_store(empty_store: Path, tmp_path: Path) -> Path:
+    """An empty `mlflow.db` in `tmp_path`, where MLflow looks for it by default."""
+    copy = tmp_path / "mlflow.db"
+    shutil.copy(empty_store, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as database, database:
+        location = str(tmp_path / "mlruns" / "0")
+        database.execute("UPDATE experiments SET artifact_location = ?", (location,))
+    return copy

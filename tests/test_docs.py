@@ -12,6 +12,8 @@ from aims_mlflow.cli import _COMMANDS, _HELP
 from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("blank_store")
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -12,6 +12,8 @@ import pytest
 from aims_mlflow.evidence import EvidenceKind
 from aims_mlflow.ledger.log import Ledger
 
+pytestmark = pytest.mark.usefixtures("blank_store")
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 MODEL_FIELDS = {"inputs", "outputs", "library", "model_type", "hyperparameters", "environment"}

@@ -13,6 +13,8 @@ import pytest
 import aims_mlflow
 from aims_mlflow.scope import Scope, current_system, entered
 
+pytestmark = pytest.mark.usefixtures("blank_store")
+
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path, monkeypatch):

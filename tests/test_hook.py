@@ -15,6 +15,8 @@ import pytest
 from aims_mlflow.evidence import EvidenceKind
 from aims_mlflow.ledger.log import Ledger
 
+pytestmark = pytest.mark.usefixtures("blank_store")
+
 FIVE = {
     EvidenceKind.MODEL_CARD,
     EvidenceKind.EVALUATION_REPORT,
