@@ -36,7 +36,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 class Frozen(BaseModel):
     """Base of the domain models: immutable, and unknown fields are an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Schemas are built when a model is first used: a training process imports many and uses few.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def _utc(value: datetime) -> datetime:

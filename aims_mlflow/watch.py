@@ -7,6 +7,7 @@ Imports here are few and light; everything that reads MLflow, renders or seals l
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -28,8 +29,10 @@ REST_FACTOR = 20.0
 #: Seconds: the longest rest, and the pause after a failure.
 MAX_REST = 5.0
 RETRY_PAUSE = 5.0
-#: Seconds without an open run after which the drainer stops resting.
-_QUIET = 1.0
+#: Seconds without an event after which the drainer begins, and how long it waits for that at most:
+#: in a loop of short runs its imports and captures would compete with the loop.
+_QUIET = 0.5
+_MAX_WAIT = 30.0
 
 
 class Watch:
@@ -107,6 +110,7 @@ class Watch:
 
     def _cycle(self) -> bool:
         """Process what waits; True if something must be tried again."""
+        self._wait_for_quiet()
         self._pending += self.spool.take()
         drainer = self._ready()
         retry: list[Intent] = []
@@ -123,6 +127,13 @@ class Watch:
             if not self._wake.is_set():
                 self._idle.set()
         return bool(retry)
+
+    def _wait_for_quiet(self) -> None:
+        deadline = time.monotonic() + _MAX_WAIT
+        while (now := time.monotonic()) < deadline:
+            left = _QUIET - (now - self._changed)
+            if left <= 0 or self.exiting.wait(left):
+                return
 
     def _ready(self) -> Drainer:
         if self._drainer is None:
@@ -238,6 +249,9 @@ def finish() -> None:
         from aims_mlflow.exit_line import exit_line, exit_settings
 
         timeout, quiet = exit_settings()
+        # Nothing is worth collecting in a process that ends, and a full collection among a training
+        # script's objects takes longer than the capture.
+        gc.disable()
         _watch.finish(timeout)
         drainer, waiting = _watch.report()
         environment = drainer.environment_intent() if drainer and waiting else None

@@ -144,7 +144,7 @@ def hook() -> None:
 def loop() -> None:
     """A loop of runs, with and without; the drain at the exit is not part of it."""
     pairs = []
-    for _ in range(3):
+    for _ in range(7):
         times = []
         for extra in (OFF, {**SYSTEM, "AIMS_EXIT_TIMEOUT": "0"}):
             folder = warmed()
