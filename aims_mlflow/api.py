@@ -42,9 +42,9 @@ def govern(system: Any = None) -> Any:
         TypeError: `system` is neither a string nor a function.
 
     >>> @govern("credit-scoring")
-    ... def train(depth: int) -> None: ...
+    ... def train(depth): ...
     >>> str(inspect.signature(train))
-    '(depth: int) -> None'
+    '(depth)'
     """
     if callable(system):
         return _decorate(system, None)

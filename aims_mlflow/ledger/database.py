@@ -109,6 +109,8 @@ class Database:
 
     def _migrate_file(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Fails at once where nothing can be written; the lock would try for its whole timeout.
+        path.open("ab").close()
         with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT):
             if self._revision() == REVISIONS[-1]:
                 return
@@ -157,7 +159,7 @@ def _parse(uri: str) -> URL:
 
 def _absolute(url: URL) -> URL:
     path = url.database or ""
-    if not path or path == ":memory:" or path.startswith("file:"):
+    if not path or path == ":memory:" or path.startswith("file:") or "\0" in path:
         raise LedgerError(f"The ledger needs a file, not '{url.drivername}:///{path}'.", _FORMS)
     return url.set(database=str(Path(path).absolute()))
 

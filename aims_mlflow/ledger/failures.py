@@ -33,6 +33,7 @@ _ADVICE = (
     ("permission denied", _NO_ACCESS),
     ("not a directory", _NO_ACCESS),
     ("file exists", _NO_ACCESS),
+    ("no such file", _NO_ACCESS),
     ("is locked", _LOCKED),
     ("lock timeout", _LOCKED),
     ("could not be acquired", _LOCKED),

@@ -30,7 +30,13 @@ def load() -> tuple[pd.DataFrame, pd.Series]:
     else:
         from sklearn.datasets import fetch_openml
 
-        data = fetch_openml("adult", version=2, as_frame=True).frame
+        try:
+            data = fetch_openml("adult", version=2, as_frame=True).frame
+        except OSError as error:
+            raise SystemExit(
+                f"UCI Adult could not be downloaded ({error}). "
+                "Set AIMS_DATA_DIR to a folder that holds adult.csv.gz."
+            ) from error
         data = data.rename(columns={"class": "Salary"})
     label = data.pop("Salary").astype(str).str.strip(" .")
     texts = data.select_dtypes(exclude="number").columns
@@ -58,8 +64,9 @@ def train(name: str, model: ClassifierMixin, hidden: list[str]) -> None:
         score = model.predict_proba(x_test.drop(columns=hidden))[:, 1]
         mlflow.sklearn.log_model(
             model,
-            name="model",
+            name="census-income",
             input_example=x_train.drop(columns=hidden).head(2),
+            serialization_format="cloudpickle",
             pip_requirements=["scikit-learn", "pandas"],
         )
         aims_mlflow.log_evaluation(

@@ -41,7 +41,7 @@ def train(name: str, hidden: list[str], alpha: float = 1.0) -> None:
         model.fit(x_train.drop(columns=hidden), y_train)
         mlflow.sklearn.log_model(
             model,
-            name="model",
+            name="diabetes-progression",
             input_example=x_train.drop(columns=hidden).head(2),
             pip_requirements=["scikit-learn", "pandas"],
         )
