@@ -64,9 +64,13 @@ def system(system_id: str) -> Iterator[None]:
     ...     current_system()
     'credit-scoring'
     """
-    _install()
-    with entered(Scope(system_id)):
-        yield
+    _quietly(_install)
+    scope = Scope(system_id)
+    try:
+        with entered(scope):
+            yield
+    finally:
+        _quietly(_settle, scope, scope.runs)
 
 
 def log_evaluation(
@@ -82,6 +86,9 @@ def log_evaluation(
     Logged are confusion counts by group and by intersection of groups, score histograms, residual
     sums and the few scalars that counts cannot give (ROC AUC, ...). Thresholds are judged later,
     from these tables.
+
+    Called with no open run inside a governed function (also from one of its threads), the
+    evaluation goes to the function's run, or to the one that is made for it at its end.
 
     Args:
         y_true: True labels or values, shape (n,): list, NumPy, pandas, Polars, Arrow.
@@ -100,7 +107,7 @@ def log_evaluation(
         _install()
         _log_evaluation(y_true, y_pred, y_score, sensitive_features, dataset, task)
     except EvaluationInputError as error:
-        _refused(error)
+        _quietly(_refused, error)
         if _strict():
             raise
     except Exception as error:  # a defect of ours must not stop a training run
@@ -247,29 +254,48 @@ def _end(
     function: Callable[..., Any], scope: Scope, outer: str | None, began: int, status: str
 ) -> None:
     import mlflow
-
-    active = mlflow.active_run()
-    if scope.own_run is not None and active and active.info.run_id == scope.own_run:
-        mlflow.end_run(status)
-    elif not scope.runs and outer is None and active is None:
-        with entered(scope):
-            _leave_a_run(function, began, status)
-
-
-def _leave_a_run(function: Callable[..., Any], began: int, status: str) -> None:
-    """A run for a function that started none, from its begin to its end."""
-    import mlflow
     from mlflow.tracking.context.registry import resolve_tags
-    from mlflow.tracking.fluent import _get_experiment_id
 
-    client = mlflow.MlflowClient()
-    run = client.create_run(
-        _get_experiment_id(),
-        start_time=began,
-        tags=resolve_tags(),
-        run_name=function.__name__,
+    from aims_mlflow import watch
+
+    runs = scope.runs or ([outer] if outer else [])
+    if runs or (mlflow.active_run() is not None and not scope.held):
+        _settle(scope, runs)
+        return
+    tags = dict(resolve_tags())
+    with entered(scope):
+        system_id = current_system()
+    if system_id is not None:
+        tags[TAG_SYSTEM] = system_id
+    watch.run_missing(
+        mlflow.get_tracking_uri(),
+        scope,
+        name=function.__name__,
+        started=began,
+        ended=int(time.time() * 1000),
+        status=status,
+        tags=tags,
     )
-    client.set_terminated(run.info.run_id, status)
+
+
+def _settle(scope: Scope, runs: list[str]) -> None:
+    """Give the evaluations that were logged without an open run to the only run there is."""
+    if not scope.held:
+        return
+    import mlflow
+
+    from aims_mlflow import watch
+
+    uri = mlflow.get_tracking_uri()
+    if len(runs) == 1:
+        for table in scope.held:
+            watch.evaluated(uri, runs[0], table)
+    else:
+        beside = f"beside {len(runs)} runs" if runs else "and no run was started"
+        message = f"{len(scope.held)} evaluations were logged with no open run, {beside}"
+        watch.warn_once(message)
+        watch.gap(uri, None, message)
+    scope.held.clear()
 
 
 def _quietly(step: Callable[..., Any], *args: Any) -> Any:
@@ -286,11 +312,21 @@ def _quietly(step: Callable[..., Any], *args: Any) -> Any:
 def _log_evaluation(
     y_true: Any, y_pred: Any, y_score: Any, sensitive: Any, dataset: str | None, task: str | None
 ) -> None:
+    import mlflow
+
     from aims_mlflow import watch
     from aims_mlflow.evidence import normalise
     from aims_mlflow.monitors.tables import aggregate
 
-    uri, run_id, declared, positive = _destination()
+    run = mlflow.active_run()
+    scope = current_scope()
+    if run is None and scope is None:
+        raise EvaluationInputError(
+            "log_evaluation was called with no active MLflow run, so nothing was recorded.",
+            "Call it inside `with mlflow.start_run():` or in a function decorated with govern.",
+        )
+    system_id = current_system() or (run.data.tags.get(TAG_SYSTEM) if run else None)
+    declared = _declared(system_id, run.info.experiment_id if run else None)
     table = aggregate(
         y_true,
         y_pred,
@@ -298,39 +334,29 @@ def _log_evaluation(
         sensitive,
         dataset,
         task,
-        declared=declared,
-        positive_label=positive,
+        declared=declared.sensitive_features if declared else (),
+        positive_label=declared.positive_label if declared else None,
     )
     body, _notes = normalise(table.model_dump(mode="json"))
-    watch.evaluated(uri, run_id, body)
+    if run is not None:
+        watch.evaluated(mlflow.get_tracking_uri(), run.info.run_id, body)
+    elif scope is not None:
+        _hold(scope, body)
 
 
-def _destination() -> tuple[str, str, Any, Any]:
-    """The active run, and what its system declares of sensitive features and the positive label.
+def _hold(scope: Scope, table: dict[str, Any]) -> None:
+    """From a thread of the function, where no run is open: it belongs to the function's run."""
+    if len(scope.runs) == 1:
+        import mlflow
 
-    Raises:
-        EvaluationInputError: No run is active and no governed function could start one.
-    """
-    import mlflow
+        from aims_mlflow import watch
 
-    run = mlflow.active_run()
-    scope = current_scope()
-    if run is None and scope is not None:
-        run = mlflow.start_run()
-        scope.own_run = run.info.run_id
-    if run is None:
-        raise EvaluationInputError(
-            "log_evaluation was called with no active MLflow run, so nothing was recorded.",
-            "Call it inside `with mlflow.start_run():` or in a function decorated with govern.",
-        )
-    system_id = current_system() or run.data.tags.get(TAG_SYSTEM)
-    declared = _declared(system_id, run.info.experiment_id)
-    features = declared.sensitive_features if declared else ()
-    positive = declared.positive_label if declared else None
-    return mlflow.get_tracking_uri(), run.info.run_id, features, positive
+        watch.evaluated(mlflow.get_tracking_uri(), scope.runs[0], table)
+    else:
+        scope.held.append(table)
 
 
-def _declared(system_id: str | None, experiment_id: str) -> AISystem | None:
+def _declared(system_id: str | None, experiment_id: str | None) -> AISystem | None:
     """The declaration that applies to the active run; None where there is none or it is broken."""
     from aims_mlflow.governance.find import find_profile
     from aims_mlflow.governance.loader import load_profile
@@ -340,7 +366,7 @@ def _declared(system_id: str | None, experiment_id: str) -> AISystem | None:
     except AimsError:
         return None
     profile = load_profile(folder)
-    if system_id is None and profile.systems:
+    if system_id is None and experiment_id is not None and profile.systems:
         import mlflow
 
         name = mlflow.get_experiment(experiment_id).name
@@ -350,23 +376,21 @@ def _declared(system_id: str | None, experiment_id: str) -> AISystem | None:
 
 def _refused(error: EvaluationInputError) -> None:
     """Tell the person in one line, and let the evaluation report say INSUFFICIENT and why."""
-    from aims_mlflow import watch
-
-    watch.warn_once(" ".join(error.diagnostics().split("\n")))
-    _quietly(_record_refusal, error)
-
-
-def _record_refusal(error: EvaluationInputError) -> None:
     import mlflow
 
     from aims_mlflow import watch
 
     run = mlflow.active_run()
-    if run is None:
-        watch.gap(mlflow.get_tracking_uri(), None, error.message)
-        return
+    named = f"run {run.info.run_name}: " if run else ""
+    watch.warn_once(named + " ".join(error.diagnostics().split("\n")))
     problem = {"schema_version": "aims.evaluation_problem/1", "problem": error.message}
-    watch.evaluated(mlflow.get_tracking_uri(), run.info.run_id, problem)
+    scope = current_scope()
+    if run is not None:
+        watch.evaluated(mlflow.get_tracking_uri(), run.info.run_id, problem)
+    elif scope is not None:
+        _hold(scope, problem)
+    else:
+        watch.gap(mlflow.get_tracking_uri(), None, error.message)
 
 
 def _strict() -> bool:

@@ -276,7 +276,8 @@ def _seal(
         written = _files(item, stamp)
         files |= written
         artifacts = tuple(_artifact(path, data) for path, data in sorted(written.items()))
-        sealings.append(_sealing(item.draft, previous, artifacts, actor, source, now))
+        sealing = _sealing(item.draft, previous, artifacts, actor, source, now)
+        sealings.append(sealing.model_copy(update={"store": tracking.uri_shown}))
     if not sealings:
         return (), []
     # Files first: an entry must never name a file that a crash kept from being written.
@@ -285,11 +286,9 @@ def _seal(
 
 
 def _files(item: Planned, stamp: Stamp) -> dict[str, bytes]:
-    suffix = "" if stamp.version == 1 else f".v{stamp.version}"
-    return {
-        f"{ARTIFACT_DIR}/{item.stem}{suffix}.{extension}": data
-        for extension, data in item.render(stamp).items()
-    }
+    # The id keeps two processes that capture different states of a run at once apart.
+    name = f"{ARTIFACT_DIR}/{item.stem}.v{stamp.version}-{stamp.evidence_id[:8]}"
+    return {f"{name}.{extension}": data for extension, data in item.render(stamp).items()}
 
 
 def _artifact(path: str, data: bytes) -> Artifact:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aims_mlflow.capture import Captured, capture, record_gap
 from aims_mlflow.environment import collect_environment
-from aims_mlflow.errors import AimsError, LedgerConflictError, LedgerError, RunNotFoundError
+from aims_mlflow.errors import AimsError, LedgerError, TrackingError
 from aims_mlflow.evidence import canonical_bytes, digest, normalise
 from aims_mlflow.facts import TAG_ENDED_BY, TAG_EXCEPTION
 
@@ -53,12 +53,15 @@ class Drainer:
         self.progress = Progress()
         self._source = source
         self._own = own
+        self._held: set[str] = set()
+        self._unfinished: dict[str, Intent] = {}
         self._environment: bytes | None = None
         self._steps: dict[str, Callable[[Intent], None]] = {
             "started": self._started,
             "environment": self._known_environment,
             "evaluated": self._evaluated,
             "ended": self._ended,
+            "run": self._run,
             "gap": self._gap,
         }
 
@@ -68,22 +71,46 @@ class Drainer:
         Every reason for a second try is kept in `progress.waiting`; nothing is raised.
         """
         run_id = str(intent.get("run_id", ""))
+        if run_id in self._held:
+            # An evaluation that could not be written yet must be there when the run is captured.
+            return False
         step = self._steps.get(str(intent.get("what")))
         if step is None:
             self.progress.gaps.append(f"an intent of an unknown kind was dropped: {intent!r:.200}")
             return True
         try:
             step(intent)
-        except RunNotFoundError as error:
-            return self._run_is_gone(run_id, intent, error)
         except AimsError as error:
-            self.progress.waiting[run_id] = error.message
-            return False
+            if isinstance(error, TrackingError) and self._is_gone(intent):
+                return self._run_is_gone(run_id, intent, error)
+            return self._hold(run_id, error.message)
         except Exception as error:  # a defect of ours must show as a gap, never stop the drain
-            self.progress.waiting[run_id] = f"unexpected {type(error).__name__}: {error}"
-            return False
+            return self._hold(run_id, f"unexpected {type(error).__name__}: {error}")
         self.progress.waiting.pop(run_id, None)
         return True
+
+    def begin(self) -> None:
+        """Begin another round: what was held back is tried again."""
+        self._held.clear()
+
+    def capture_unfinished(self) -> None:
+        """Capture again the runs that got an evaluation after they had been captured."""
+        for run_id, intent in list(self._unfinished.items()):
+            if run_id in self.progress.captured or self._is_recorded(intent):
+                self.process({**intent, "what": "ended"})
+
+    def _is_recorded(self, intent: Intent) -> bool:
+        ledger = self.workspace.ledger(self.workspace.tracking(intent["uri"]))
+        return intent["run_id"] in ledger.captured_runs()
+
+    def _hold(self, run_id: str, reason: str) -> bool:
+        self._held.add(run_id)
+        self.progress.waiting[run_id] = reason
+        return False
+
+    def _is_gone(self, intent: Intent) -> bool:
+        run_id, uri = intent.get("run_id"), intent.get("uri")
+        return bool(run_id and uri) and self.workspace.tracking(uri).is_gone(str(run_id))
 
     def environment_intent(self) -> Intent | None:
         """The environment as an intent that outlives this process; None before it is known."""
@@ -110,6 +137,7 @@ class Drainer:
         tracking = self.workspace.tracking(intent["uri"])
         data = canonical_bytes(intent["table"])
         tracking.write_input(intent["run_id"], f"evaluation-{digest(data)[:12]}.json", data)
+        self._unfinished[intent["run_id"]] = {"uri": intent["uri"], "run_id": intent["run_id"]}
 
     def _ended(self, intent: Intent) -> None:
         run_id = intent["run_id"]
@@ -131,17 +159,34 @@ class Drainer:
             actor=actor(),
         )
         tracking.forget(run_id)
+        self._unfinished.pop(run_id, None)
         self.progress.captured[run_id] = done
 
     def _gap(self, intent: Intent) -> None:
         self._seal_gap(intent, str(intent["reason"]))
 
-    def _run_is_gone(self, run_id: str, intent: Intent, error: RunNotFoundError) -> bool:
+    def _run(self, intent: Intent) -> None:
+        """Make the run of a governed function that started none, and capture it."""
+        tracking = self.workspace.tracking(intent["uri"])
+        # Remembered in the intent: a second try goes on with the run of the first.
+        if "run_id" not in intent:
+            intent["run_id"] = tracking.create_run(
+                name=intent["name"], started=intent["started"], tags=intent["tags"]
+            )
+        self._started(intent)
+        for table in intent["tables"]:
+            self._evaluated({**intent, "table": table})
+        tracking.end_run(intent["run_id"], intent["status"], intent["ended"])
+        self._ended(intent)
+
+    def _run_is_gone(self, run_id: str, intent: Intent, error: AimsError) -> bool:
         try:
-            self._seal_gap(intent, f"the run was gone before it could be captured: {error.message}")
-        except (LedgerError, LedgerConflictError) as failed:
-            self.progress.waiting[run_id] = failed.message
-            return False
+            ledger = self.workspace.ledger(self.workspace.tracking(intent["uri"]))
+            if run_id not in ledger.captured_runs():
+                reason = f"the run was gone before it could be captured: {error.message}"
+                self._seal_gap(intent, reason)
+        except LedgerError as failed:
+            return self._hold(run_id, failed.message)
         self.progress.waiting.pop(run_id, None)
         return True
 

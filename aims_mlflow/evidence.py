@@ -176,7 +176,8 @@ class Evidence(Frozen):
     """A sealed fact, as the ledger holds it.
 
     Three clocks: `event_time` is when it happened (from MLflow or from the declaration),
-    `capture_time` when this package looked, `receipt_time` when the ledger took it.
+    `capture_time` when this package looked, `receipt_time` when the ledger took it. `store` is
+    the MLflow store that holds the artifacts, without a password.
     """
 
     schema_version: Literal["aims.evidence/1"] = "aims.evidence/1"
@@ -191,6 +192,7 @@ class Evidence(Frozen):
     receipt_time: UtcDatetime
     actor: str
     source: str
+    store: str | None = None
     content_digest: str
     body_sha256: str
     artifacts: tuple[Artifact, ...] = ()

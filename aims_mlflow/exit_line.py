@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from aims_mlflow.errors import UsageError
 from aims_mlflow.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aims_mlflow.drain import Progress
+    from aims_mlflow.drain import Drainer, Progress
     from aims_mlflow.spool import Intent, Spool
 
 
 def exit_settings() -> tuple[float, bool]:
-    """Seconds to wait and whether to be quiet; a wrong variable falls back and is said later."""
-    try:
-        settings = Settings.load()
-    except UsageError:
-        return Settings.model_fields["exit_timeout"].default, False
+    """Seconds to wait and whether to be quiet; a variable that cannot be used counts as unset."""
+    settings, _ = Settings.lenient()
     return settings.exit_timeout, settings.quiet
 
 
-def exit_line(progress: Progress | None, waiting: Sequence[Intent], spool: Spool) -> str:
+def exit_line(drainer: Drainer | None, waiting: Sequence[Intent], spool: Spool) -> str:
     """What was captured, what waits and why, where to look; empty when there is nothing to say."""
+    progress = drainer.progress if drainer else None
     parts = []
     if progress and progress.captured:
         parts.append(_captured(progress))
-    runs = {str(i.get("run_id")) for i in waiting if i.get("what") in {"ended", "evaluated", "gap"}}
+    runs = {
+        str(i.get("run_id"))
+        for i in waiting
+        if i.get("what") in {"ended", "evaluated", "gap", "run"}
+    }
     if runs:
         reasons = [r for run, r in (progress.waiting if progress else {}).items() if run in runs]
         why = f" ({reasons[0]})" if reasons else ""
@@ -40,7 +41,7 @@ def exit_line(progress: Progress | None, waiting: Sequence[Intent], spool: Spool
         parts.append(f"spool not writable ({spool.degraded})")
     if spool.dropped:
         parts.append(f"{_count(spool.dropped, 'event')} lost, run: aims sync")
-    return "; ".join(parts)
+    return "; ".join([*parts, *(drainer.workspace.faults if drainer else ())])
 
 
 def _captured(progress: Progress) -> str:

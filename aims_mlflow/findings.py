@@ -181,7 +181,7 @@ def _silent(system_id: str) -> Iterator[Finding]:
         rank=Rank.GAP,
         rule="no-evidence",
         system=system_id,
-        message=f"{system_id}: declared, and nothing in the ledger yet",
+        message="declared, and nothing in the ledger yet",
         fix=f'aims publish; then decorate the training: @aims_mlflow.govern("{system_id}")',
     )
 

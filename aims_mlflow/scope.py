@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ class Scope:
     def __init__(self, system: str | None) -> None:
         self.system = system
         self.runs: list[str] = []
-        #: The run that this package itself opened for the decorated function.
-        self.own_run: str | None = None
+        #: Evaluations that were logged while no run was open: tables of `log_evaluation`.
+        self.held: list[dict[str, Any]] = []
 
 
 _current: ContextVar[Scope | None] = ContextVar("aims_scope", default=None)

@@ -41,6 +41,20 @@ class Settings(BaseSettings):
     disable: bool = False
 
     @classmethod
+    def lenient(cls) -> tuple[Settings, str]:
+        """For a training process: a variable that cannot be used counts as unset.
+
+        Returns:
+            The settings, and what is wrong with the environment, or an empty text.
+        """
+        try:
+            return cls(), ""
+        except ValidationError as error:
+            wrong = {str(e["loc"][0]) for e in error.errors()}
+            defaults = {name: cls.model_fields[name].default for name in wrong}
+            return cls(**defaults), _told(error)
+
+    @classmethod
     def load(cls) -> Settings:
         """Read the environment.
 
@@ -50,17 +64,15 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            names = [f"AIMS_{str(e['loc'][0]).upper()}" for e in error.errors()]
-            wrong = [
-                f"{name}={os.environ.get(name)!r}: {e['msg']}"
-                for name, e in zip(names, error.errors(), strict=True)
-            ]
-            raise UsageError("; ".join(wrong), "Correct or unset the variable.") from error
+            raise UsageError(_told(error), "Correct or unset the variable.") from error
 
 
-def home(profile_folder: Path | None) -> Path:
-    """The folder `.aims` for what this package keeps locally: beside `governance/`, else here."""
-    return (profile_folder.parent if profile_folder else Path.cwd()) / ".aims"
+def _told(error: ValidationError) -> str:
+    names = [f"AIMS_{str(e['loc'][0]).upper()}" for e in error.errors()]
+    return "; ".join(
+        f"{name}={os.environ.get(name)!r}: {e['msg']}"
+        for name, e in zip(names, error.errors(), strict=True)
+    )
 
 
 def ledger_uri(settings: Settings, declared: str | None, tracking_uri: str, base: Path) -> str:

@@ -12,6 +12,7 @@ Delivery is at least once: capture is idempotent, so a frame that is read twice 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import struct
@@ -65,11 +66,13 @@ class Spool:
                 self._open()
             if self._fd >= 0:
                 try:
-                    os.write(self._fd, frame)
+                    written = os.write(self._fd, frame)
                 except OSError as error:
                     self._degrade(f"{self._segment}: {error.strerror}")
                 else:
-                    return
+                    if written == len(frame):
+                        return
+                    self._degrade(f"{self._segment}: no space left")
             if len(self._memory) < _MEMORY_LIMIT:
                 self._memory.append(intent)
             else:
@@ -87,6 +90,16 @@ class Spool:
                     self._read += used
                     taken = frames + taken
             return taken
+
+    def forget(self) -> None:
+        """Empty the segment if everything in it was taken: all of it has been dealt with."""
+        with self._mutex:
+            if self._fd < 0 or self._pid != os.getpid():
+                return
+            with contextlib.suppress(OSError):
+                if os.fstat(self._fd).st_size == self._read:
+                    os.ftruncate(self._fd, 0)
+                    self._read = 0
 
     def close(self, keep: list[Intent]) -> None:
         """End this process's segment: drop it when `keep` is empty, else leave only `keep`."""
@@ -110,11 +123,7 @@ class Spool:
         """Open a segment for this process: in a forked child, never the parent's."""
         self._pid, self._fd, self._read = os.getpid(), -1, 0
         self._segment, self._lock = None, None
-        fallback = (
-            Path(tempfile.gettempdir())
-            / f"aims-spool-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        )
-        for folder in (self.folder, fallback):
+        for folder in (self.folder, fallback_folder()):
             try:
                 self._open_in(folder)
             except OSError as error:
@@ -124,6 +133,8 @@ class Spool:
 
     def _open_in(self, folder: Path) -> None:
         prepare(folder)
+        if not _is_ours(folder):
+            raise PermissionError(errno.EPERM, "belongs to another user", str(folder))
         segment = folder / f"{self._pid}-{time.time_ns()}.seg"
         # Locked before it exists: a reader must never find a segment whose owner lives unlocked.
         lock = FileLock(f"{segment}.lock", is_singleton=False)
@@ -136,6 +147,19 @@ class Spool:
 
     def _degrade(self, why: str) -> None:
         self.degraded = self.degraded or why
+
+
+def fallback_folder() -> Path:
+    """Where intents go when the spool folder cannot be written; `aims sync` reads it too."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"aims-spool-{user}"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else put files here: the temporary directory is everyone's."""
+    if folder != fallback_folder() or not hasattr(os, "getuid"):
+        return True
+    return folder.stat().st_uid == os.getuid()
 
 
 def prepare(folder: Path) -> None:
@@ -245,6 +269,8 @@ def waiting(folder: Path) -> list[Intent]:
 
 def _segments(folder: Path) -> list[Path]:
     try:
+        if not folder.is_dir() or not _is_ours(folder):
+            return []
         return sorted(folder.glob("*.seg"), key=lambda p: p.name.partition("-")[2])
     except OSError as error:
         raise SpoolError(

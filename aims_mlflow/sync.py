@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from aims_mlflow.capture import Captured, record_gap
 from aims_mlflow.drain import Drainer, actor
 from aims_mlflow.evidence import EvidenceKind, Frozen, UtcDatetime
 from aims_mlflow.scope import TAG_SYSTEM
-from aims_mlflow.spool import abandoned
+from aims_mlflow.spool import abandoned, fallback_folder
 from aims_mlflow.tracking import Tracking, is_terminated, moment
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def coverage(workspace: Workspace, tracking: Tracking, ledger: Ledger) -> Covera
         LedgerError: The ledger cannot be read.
     """
     known = _recorded(ledger)
+    claimed = {m for s in workspace.profile.systems.values() for m in s.mlflow.registered_models}
+    models = tracking.runs_of_models(sorted(claimed))
     found: dict[str, list[str]] = {
         name: [] for name in ("recorded", "missing", "late", "unclaimed", "stale", "running")
     }
@@ -73,7 +76,7 @@ def coverage(workspace: Workspace, tracking: Tracking, ledger: Ledger) -> Covera
     runs = 0
     for run in tracking.runs():
         runs += 1
-        found[_standing(run, known, workspace, tracking, now)].append(run.info.run_id)
+        found[_standing(run, known, workspace, tracking, models, now)].append(run.info.run_id)
     deleted = [run_id for run_id in tracking.deleted_runs() if run_id in known]
     return Coverage(
         runs=runs,
@@ -102,8 +105,9 @@ def sync(
     drainer = Drainer(workspace, source="sync", own=False)
     _drain_spool(workspace, drainer)
     state = coverage(workspace, tracking, ledger)
+    drainer.begin()
     todo = [*state.missing, *state.late, *(state.unclaimed if unclaimed else ())]
-    for index, run_id in enumerate(todo):
+    for index, run_id in enumerate(r for r in todo if r not in drainer.progress.waiting):
         if advance is not None:
             advance(len(todo) - index, run_id)
         drainer.process({"what": "ended", "uri": tracking.uri, "run_id": run_id})
@@ -129,7 +133,9 @@ def sync(
 
 
 def _drain_spool(workspace: Workspace, drainer: Drainer) -> None:
-    for segment in abandoned(workspace.spool_dir):
+    folders = {workspace.spool_dir, fallback_folder()}
+    for segment in chain.from_iterable(abandoned(folder) for folder in sorted(folders)):
+        drainer.begin()
         # Each process had its own environment: forget the last one before the next segment.
         drainer.forget_environment()
         keep = [intent for intent in segment.intents if not drainer.process(intent)]
@@ -141,6 +147,7 @@ def _drain_spool(workspace: Workspace, drainer: Drainer) -> None:
                 f"{segment.path.name}: {segment.damaged} damaged frames, kept in quarantine/"
             )
         segment.done(keep)
+    drainer.capture_unfinished()
 
 
 def _recorded(ledger: Ledger) -> dict[str, UtcDatetime]:
@@ -154,6 +161,7 @@ def _standing(
     known: dict[str, UtcDatetime],
     workspace: Workspace,
     tracking: Tracking,
+    models: dict[str, set[str]],
     now: datetime,
 ) -> str:
     info = run.info
@@ -165,4 +173,8 @@ def _standing(
         return "late" if ended > recorded else "recorded"
     named = run.data.tags.get(TAG_SYSTEM)
     experiment = tracking.experiment_name(info.experiment_id)
-    return "missing" if named or workspace.profile.claimant(experiment, ()) else "unclaimed"
+    return (
+        "missing"
+        if named or workspace.profile.claimant(experiment, models.get(info.run_id, ()))
+        else "unclaimed"
+    )

@@ -6,15 +6,17 @@ import json
 import tempfile
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import mlflow
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking.fluent import _get_experiment_id
 
 from aims_mlflow.errors import RunNotFoundError, TrackingError
 from aims_mlflow.evidence import digest
@@ -36,18 +38,44 @@ if TYPE_CHECKING:
 
 #: Files that are read whole are never larger than this, bytes.
 MAX_READ = 16 * 1024 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Artifact paths that the facts list.
 MAX_LISTED = 1000
-_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
+#: What MLflow answers where something does not exist.
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 
 
 class Tracking:
     """One MLflow tracking store, by its URI (default: MLflow's own rules)."""
 
     def __init__(self, uri: str | None = None) -> None:
-        self._client = MlflowClient(tracking_uri=uri)
-        self.uri: str = self._client.tracking_uri
+        self.uri: str = uri or mlflow.get_tracking_uri()
         self._written: dict[tuple[str, str], bytes] = {}
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        """Made when first used: MLflow creates a missing SQLite store as soon as it is asked."""
+        with _translated(f"MLflow at {self.uri_shown}"):
+            return MlflowClient(tracking_uri=self.uri)
+
+    def probe(self) -> None:
+        """Ask MLflow anything.
+
+        Raises:
+            TrackingError: It does not answer.
+        """
+        with _translated(f"MLflow at {self.uri_shown}"):
+            self._client.search_experiments(max_results=1)
+
+    def is_gone(self, run_id: str) -> bool:
+        """Whether MLflow says that the run does not exist or was deleted."""
+        try:
+            with _translated(f"run {run_id}"):
+                return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
+        except RunNotFoundError:
+            return True
+        except TrackingError:
+            return False
 
     def fetch(self, run_id: str) -> RunFacts:
         """Everything that MLflow knows of the run.
@@ -146,6 +174,28 @@ class Tracking:
             for key, value in tags.items():
                 self._client.set_tag(run_id, key, value)
 
+    def create_run(self, *, name: str, started: int, tags: Mapping[str, str]) -> str:
+        """Make a run in the active experiment.
+
+        Args:
+            name: Its name.
+            started: Milliseconds since 1970.
+            tags: Its tags.
+
+        Returns:
+            Its id.
+        """
+        with _translated("a new run"):
+            run = self._client.create_run(
+                _get_experiment_id(), start_time=started, tags=dict(tags), run_name=name
+            )
+        return str(run.info.run_id)
+
+    def end_run(self, run_id: str, status: str, ended: int) -> None:
+        """End a run with a status, at a time in milliseconds since 1970."""
+        with _translated(f"run {run_id}"):
+            self._client.set_terminated(run_id, status, ended)
+
     def runs(self, experiments: Iterable[str] | None = None) -> Iterator[Run]:
         """Every run that is not deleted, newest first, page by page.
 
@@ -163,6 +213,17 @@ class Tracking:
             ids = [e.experiment_id for e in self._experiments()]
         for run in self._search(ids, ViewType.DELETED_ONLY):
             yield run.info.run_id
+
+    def runs_of_models(self, names: Iterable[str]) -> dict[str, set[str]]:
+        """The registered models, of those named, that have a version of each run."""
+        found: dict[str, set[str]] = {}
+        for name in names:
+            with _translated(f"registered model {name}"):
+                quoted = name.replace("'", "''")
+                for version in self._client.search_model_versions(f"name='{quoted}'"):
+                    if version.run_id:
+                        found.setdefault(version.run_id, set()).add(name)
+        return found
 
     def _search(self, experiment_ids: list[str], view: int) -> Iterator[Run]:
         token: str | None = None
@@ -215,16 +276,16 @@ class Tracking:
         """Paths of files below the artifact root: all of ours, the others two levels deep."""
         with _translated("artifacts"):
             repository = get_artifact_repository(root, tracking_uri=self.uri)
-            found: list[str] = []
-            folders = [""]
-            while folders and len(found) < MAX_LISTED:
-                folder = folders.pop(0)
-                for info in repository.list_artifacts(folder or None):
-                    if not info.is_dir:
-                        found.append(info.path)
-                    elif info.path == INPUTS_DIR or info.path.count("/") == 0:
-                        folders.append(info.path)
-        return sorted(found)[:MAX_LISTED]
+            top = list(repository.list_artifacts(None))
+            # What we logged ourselves never falls under the limit.
+            inputs = [i.path for i in repository.list_artifacts(INPUTS_DIR) if not i.is_dir]
+            found = [info.path for info in top if not info.is_dir]
+            folders = [info.path for info in top if info.is_dir and info.path != ARTIFACT_DIR]
+            for folder in folders:
+                if len(found) >= MAX_LISTED:
+                    break
+                found += [i.path for i in repository.list_artifacts(folder) if not i.is_dir]
+        return sorted(found)[:MAX_LISTED] + sorted(inputs)
 
     def _read(self, root: str, path: str) -> bytes:
         with tempfile.TemporaryDirectory(prefix="aims-") as folder, _translated(path):
@@ -310,8 +371,14 @@ def _translated(what: str) -> Iterator[None]:
 
 
 def moment(milliseconds: int) -> datetime:
-    """MLflow's milliseconds since 1970 as a time in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """MLflow's milliseconds since 1970 as a time in UTC; what no calendar has is cut to its end.
+
+    Clients have logged microseconds here, which is a time some fifty thousand years ahead.
+    """
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC) if milliseconds > 0 else _EPOCH
 
 
 def _metrics(run: Run) -> Iterator[MetricFacts]:

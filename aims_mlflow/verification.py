@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,18 @@ NOT_PROVEN = (
 
 
 class Verification(Frozen):
-    """The outcome: how much was checked, and everything that is wrong, the first thing first."""
+    """The outcome: how much was checked, and everything that is wrong, the first thing first.
+
+    `elsewhere` counts the artifacts that were not checked, by the MLflow store that holds them;
+    `unreachable` says why no artifact could be checked at all.
+    """
 
     size: int
     root: str
     checkpoint: str
     artifacts: int
+    elsewhere: dict[str, int]
+    unreachable: str
     problems: tuple[LedgerFinding, ...]
 
     @property
@@ -65,12 +72,21 @@ def verify(
     report = verify_ledger(ledger, checkpoint, advance)
     problems = list(report.problems)
     checked = 0
-    if tracking is not None:
+    elsewhere: Counter[str] = Counter()
+    unreachable = _unreachable(tracking)
+    # A ledger that is not sound may not even be readable as evidence: its own problems come first.
+    if tracking is not None and not unreachable and not problems:
         for entry in ledger.entries():
-            if not entry.evidence.artifacts:
+            evidence = entry.evidence
+            if not evidence.artifacts:
                 continue
-            problems += _artifacts(entry.seq, entry.evidence, tracking)
-            checked += len(entry.evidence.artifacts)
+            if evidence.store not in (None, tracking.uri_shown) and _is_elsewhere(
+                evidence, tracking
+            ):
+                elsewhere[str(evidence.store)] += len(evidence.artifacts)
+                continue
+            problems += _artifacts(entry.seq, evidence, tracking)
+            checked += len(evidence.artifacts)
             if progress is not None:
                 progress("artifacts", entry.seq + 1, report.size)
     return Verification(
@@ -78,8 +94,26 @@ def verify(
         root=report.root,
         checkpoint=f"{report.size}:{report.root}",
         artifacts=checked,
+        elsewhere=dict(elsewhere),
+        unreachable=unreachable,
         problems=tuple(problems),
     )
+
+
+def _unreachable(tracking: Tracking | None) -> str:
+    """Why MLflow does not answer; asked once, not for every artifact."""
+    if tracking is None:
+        return ""
+    try:
+        tracking.probe()
+    except TrackingError as error:
+        return error.message
+    return ""
+
+
+def _is_elsewhere(evidence: Evidence, tracking: Tracking) -> bool:
+    """Whether a run that was captured from another store is unknown to this one."""
+    return tracking.is_gone(evidence.subject.run_id or evidence.subject.id)
 
 
 def _artifacts(seq: int, evidence: Evidence, tracking: Tracking) -> list[LedgerFinding]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.errors import ProfileError
 from aims_mlflow.governance.find import find_profile
-from aims_mlflow.scope import current_scope, current_system
+from aims_mlflow.scope import Scope, current_scope, current_system
 from aims_mlflow.spool import Intent, Spool
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Watch:
     """One per process: the spool, the open runs and the drainer thread."""
 
     def __init__(self) -> None:
+        #: Where the process was first governed: a script may change its directory later.
+        self.start = Path.cwd()
         self.spool = Spool(_spool_folder())
         self.exiting = threading.Event()
         self._mutex = threading.Lock()
@@ -49,6 +51,7 @@ class Watch:
         self._open: set[str] = set()
         self._changed = time.monotonic()
         self._pending: list[Intent] = []
+        self._failed: list[Intent] = []
         self._drainer: Drainer | None = None
 
     def put(self, intent: Intent) -> None:
@@ -75,7 +78,8 @@ class Watch:
 
     def report(self) -> tuple[Drainer | None, list[Intent]]:
         """The drainer with its progress, and the intents that still wait."""
-        return self._drainer, [*self._pending, *self.spool.take()]
+        with self._mutex:
+            return self._drainer, [*self._failed, *self._pending, *self.spool.take()]
 
     def _note(self, intent: Intent) -> None:
         self._changed = time.monotonic()
@@ -111,22 +115,38 @@ class Watch:
     def _cycle(self) -> bool:
         """Process what waits; True if something must be tried again."""
         self._wait_for_quiet()
-        self._pending += self.spool.take()
+        _draining.now = True
+        try:
+            return self._drain()
+        finally:
+            _draining.now = False
+
+    def _drain(self) -> bool:
         drainer = self._ready()
-        retry: list[Intent] = []
-        while self._pending:
-            intent = self._pending[0]
+        drainer.begin()
+        while (intent := self._next()) is not None:
             began = time.monotonic()
-            if not drainer.process(intent):
-                retry.append(intent)
-            self._pending.pop(0)
+            done = drainer.process(intent)
+            with self._mutex:
+                # Taken off only now: at any moment, what is not done is in one of the two lists.
+                self._pending.pop(0)
+                if not done:
+                    self._failed.append(intent)
             self._rest(time.monotonic() - began)
-            self._pending += self.spool.take()
-        self._pending = retry
+        if drainer.progress.captured:
+            drainer.capture_unfinished()
         with self._mutex:
+            self._pending, self._failed = self._failed, []
+            if not self._pending:
+                self.spool.forget()
             if not self._wake.is_set():
                 self._idle.set()
-        return bool(retry)
+            return bool(self._pending)
+
+    def _next(self) -> Intent | None:
+        with self._mutex:
+            self._pending += self.spool.take()
+            return self._pending[0] if self._pending else None
 
     def _wait_for_quiet(self) -> None:
         deadline = time.monotonic() + _MAX_WAIT
@@ -140,7 +160,7 @@ class Watch:
             from aims_mlflow.drain import Drainer
             from aims_mlflow.workspace import Workspace
 
-            self._drainer = Drainer(Workspace.lenient(), source="hook", own=True)
+            self._drainer = Drainer(Workspace.lenient(self.start), source="hook", own=True)
         return self._drainer
 
     def _rest(self, worked: float) -> None:
@@ -173,6 +193,8 @@ def _tolerate_late_imports() -> None:
 _watch: Watch | None = None
 _inherited: list[Watch | None] = []
 _create = threading.Lock()
+#: Set in a thread while it drains: the runs that a drainer makes are no runs of the script.
+_draining = threading.local()
 _warned: set[str] = set()
 _process_is_ending = False
 
@@ -205,6 +227,8 @@ if hasattr(os, "register_at_fork"):
 
 def run_started(uri: str, run_id: str) -> None:
     """A run began: the drainer records this process's environment for it."""
+    if getattr(_draining, "now", False):
+        return
     scope = current_scope()
     if scope is not None:
         scope.runs.append(run_id)
@@ -213,6 +237,8 @@ def run_started(uri: str, run_id: str) -> None:
 
 def run_ended(uri: str, run_id: str, status: str) -> None:
     """A run ended: the drainer captures it."""
+    if getattr(_draining, "now", False):
+        return
     intent: Intent = {"what": "ended", "uri": uri, "run_id": run_id, "status": status}
     exception = _exception(status)
     if exception:
@@ -225,6 +251,34 @@ def run_ended(uri: str, run_id: str, status: str) -> None:
 def evaluated(uri: str, run_id: str, table: dict[str, Any]) -> None:
     """An evaluation was logged: aggregates only."""
     watch().put({"what": "evaluated", "uri": uri, "run_id": run_id, "table": table})
+
+
+def run_missing(
+    uri: str,
+    scope: Scope,
+    *,
+    name: str,
+    started: int,
+    ended: int,
+    status: str,
+    tags: dict[str, str],
+) -> None:
+    """A governed function left no run: the drainer makes one, with the evaluations it held."""
+    exception = _exception(status)
+    watch().put(
+        {
+            "what": "run",
+            "uri": uri,
+            "name": name,
+            "started": started,
+            "ended": ended,
+            "status": status,
+            "tags": tags,
+            "tables": list(scope.held),
+            **({"exception": exception} if exception else {}),
+        }
+    )
+    scope.held.clear()
 
 
 def gap(uri: str | None, run_id: str | None, reason: str) -> None:
@@ -256,7 +310,7 @@ def finish() -> None:
         drainer, waiting = _watch.report()
         environment = drainer.environment_intent() if drainer and waiting else None
         _watch.spool.close([*([environment] if environment else []), *waiting])
-        line = exit_line(drainer.progress if drainer else None, waiting, _watch.spool)
+        line = exit_line(drainer, waiting, _watch.spool)
         if line and not quiet:
             _say(line)
     except Exception as error:

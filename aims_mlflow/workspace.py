@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aims_mlflow.errors import AimsError
+from aims_mlflow.errors import LedgerError, ProfileError
 from aims_mlflow.evidence import digest
 from aims_mlflow.governance.find import find_profile
 from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.ledger.log import Ledger
-from aims_mlflow.settings import Settings, anchored, home, ledger_uri
+from aims_mlflow.settings import Settings, anchored, ledger_uri
 from aims_mlflow.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -31,40 +31,51 @@ class Workspace:
     """
 
     def __init__(self, settings: Settings | None = None, start: Path | None = None) -> None:
-        self._open(settings or Settings.load(), find_profile(start))
+        self._open(settings or Settings.load(), find_profile(start), start or Path.cwd())
 
-    def _open(self, settings: Settings, folder: Path | None) -> None:
+    @classmethod
+    def lenient(cls, start: Path) -> Workspace:
+        """For a training process: what cannot be used counts as absent, and is named in `faults`.
+
+        Args:
+            start: The working directory when the process was first governed; a script may change
+                it before its runs are captured.
+        """
+        settings, fault = Settings.lenient()
+        faults = [fault] if fault else []
+        try:
+            folder = find_profile(start)
+        except ProfileError as error:
+            folder, faults = None, [*faults, str(error.problems[0])]
+        workspace = cls.__new__(cls)
+        workspace._open(settings, folder, start)
+        workspace._faults = faults
+        return workspace
+
+    def _open(self, settings: Settings, folder: Path | None, start: Path) -> None:
         self.settings = settings
         self.folder = folder
+        #: The project folder: the parent of `governance/`, else where the search began.
+        self.base = folder.parent if folder else start.absolute()
+        self._faults: list[str] = []
         self._profile: Profile | None = None
         self._seen: str | None = None
         self._tracking: dict[str | None, Tracking] = {}
         self._ledgers: dict[str, Ledger] = {}
 
-    @classmethod
-    def lenient(cls) -> Workspace:
-        """For a training process: settings or a profile that cannot be used count as absent.
-
-        Capture goes on; `aims check` and `aims status` are where a person reads what is wrong.
-        """
-        try:
-            return cls()
-        except AimsError:
-            workspace = cls.__new__(cls)
-            workspace._open(
-                Settings.model_construct(ledger_uri=os.environ.get("AIMS_LEDGER_URI")), None
-            )
-            return workspace
-
     @property
-    def base(self) -> Path:
-        """The project folder: the parent of `governance/`, else the working directory."""
-        return self.folder.parent if self.folder else Path.cwd()
+    def faults(self) -> list[str]:
+        """What is wrong with the settings and the profile, for a person to read in one line."""
+        count = len(self.profile.problems)
+        if not count:
+            return self._faults
+        noun = "problem" if count == 1 else "problems"
+        return [*self._faults, f"{count} {noun} in the governance profile, run: aims check"]
 
     @property
     def spool_dir(self) -> Path:
         """Where intents wait."""
-        return self.settings.spool_dir or home(self.folder) / "spool"
+        return self.settings.spool_dir or self.base / ".aims" / "spool"
 
     @property
     def profile(self) -> Profile:
@@ -95,13 +106,22 @@ class Workspace:
         declared = self.profile.organization.ledger_uri
         return ledger_uri(self.settings, declared, tracking.uri, self.base)
 
-    def ledger(self, tracking: Tracking | None = None) -> Ledger:
+    def ledger(self, tracking: Tracking | None = None, *, create: bool = True) -> Ledger:
         """The ledger that belongs to this MLflow store.
+
+        Args:
+            tracking: The store; where MLflow is set to when None.
+            create: Make a missing ledger; without it, a missing one is an error.
 
         Raises:
             LedgerError: It cannot be opened; says why.
         """
         uri = self.ledger_uri(tracking)
+        if not create and uri.startswith("sqlite:///") and not Path(uri[10:]).exists():
+            raise LedgerError(
+                f"There is no ledger at {uri[10:]} yet.",
+                "Go to the project's folder, set AIMS_LEDGER_URI, or begin with: aims publish",
+            )
         if uri not in self._ledgers:
             self._ledgers[uri] = Ledger.open(uri)
         return self._ledgers[uri]

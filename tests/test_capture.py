@@ -15,11 +15,13 @@ from markdown_it import MarkdownIt
 
 from aims_mlflow.capture import capture, plan
 from aims_mlflow.drain import Drainer
-from aims_mlflow.errors import LedgerError, RunNotFoundError
+from aims_mlflow.errors import LedgerError, RunNotFoundError, TrackingError
 from aims_mlflow.evidence import EvidenceKind
 from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.ledger.log import Ledger
+from aims_mlflow.monitors.tables import aggregate
 from aims_mlflow.tracking import Tracking
+from aims_mlflow.verification import verify
 from aims_mlflow.workspace import Workspace
 
 
@@ -65,6 +67,13 @@ def captured(run_id, tracking, ledger, profile=None):
     )
 
 
+def document(tracking, ledger, run_id, kind, extension) -> bytes:
+    """The newest document of a run, as it was sealed."""
+    (found,) = (e.evidence for e in ledger.entries(kind=kind, run_id=run_id, current=True))
+    path = next(a.path for a in found.artifacts if a.path.endswith(extension))
+    return tracking.read(run_id, path)
+
+
 def bodies(ledger, kind):
     return [e.evidence.body for e in ledger.entries(kind=kind, current=True)]
 
@@ -87,13 +96,16 @@ def test_new_metrics_give_a_new_version_and_the_old_document_stays(client, track
     run = new_run(client)
     client.set_terminated(run)
     captured(run, tracking, ledger)
-    before = tracking.read(run, "aims/model_card.md")
+    (first,) = (e.evidence for e in ledger.entries(kind=EvidenceKind.MODEL_CARD))
+    path = next(a.path for a in first.artifacts if a.path.endswith(".md"))
+    assert path == f"aims/model_card.v1-{first.id[:8]}.md"
+    before = tracking.read(run, path)
     client.log_metric(run, "late", 1.0)
     second = captured(run, tracking, ledger)
     kinds = {kind for kind, _ in second.sealed}
     assert EvidenceKind.MODEL_CARD in kinds
-    assert tracking.read(run, "aims/model_card.md") == before
-    assert b"late" in tracking.read(run, "aims/model_card.v2.md")
+    assert tracking.read(run, path) == before
+    assert b"late" in document(tracking, ledger, run, EvidenceKind.MODEL_CARD, ".md")
     entries = list(ledger.entries(kind=EvidenceKind.MODEL_CARD))
     assert [e.evidence.version for e in entries] == [1, 2]
     assert entries[1].evidence.supersedes == entries[0].evidence.id
@@ -127,16 +139,16 @@ def test_hostile_names_are_inert_in_every_document(client, tracking, ledger):
     client.log_param(run, "long", "z" * 5000)
     client.set_terminated(run)
     done = captured(run, tracking, ledger)
-    html = tracking.read(run, "aims/model_card.html").decode()
+    html = document(tracking, ledger, run, EvidenceKind.MODEL_CARD, ".html").decode()
     assert "<script" not in html
     assert "<img" not in html
     assert "\u202e" not in html
     assert "z" * 1000 not in html
-    markdown = tracking.read(run, "aims/model_card.md").decode()
+    markdown = document(tracking, ledger, run, EvidenceKind.MODEL_CARD, ".md").decode()
     assert "<script" not in markdown
     rendered = MarkdownIt("commonmark").enable("table").render(markdown)
     assert not re.search(r"<(a|img|script)[^>]*(javascript|onerror)", rendered, re.I)
-    assert json.loads(tracking.read(run, "aims/run_record.json"))
+    assert json.loads(document(tracking, ledger, run, EvidenceKind.RUN_RECORD, ".json"))
     assert done.notes == ()
 
 
@@ -263,3 +275,74 @@ def test_a_ledger_on_a_path_that_is_no_database_is_refused(tmp_path):
     with pytest.raises(LedgerError, match=str(path)):
         Ledger.open(f"sqlite:///{path}")
     assert Path(path).read_text().startswith("this is")
+
+
+def test_two_captures_of_different_states_at_once_never_spoil_each_other(
+    client, tracking, ledger, monkeypatch
+):
+    """Both plan version 1; the second writes its files after the first was sealed."""
+    run = new_run(client)
+    client.set_terminated(run)
+    write = tracking.write
+
+    def overtaken(run_id, files):
+        monkeypatch.setattr(tracking, "write", write)
+        client.log_metric(run_id, "late", 1.0)
+        captured(run_id, Tracking(tracking.uri), ledger)
+        write(run_id, files)
+
+    monkeypatch.setattr(tracking, "write", overtaken)
+    captured(run, tracking, ledger)
+    assert verify(ledger, tracking).problems == ()
+
+
+def test_an_evaluation_beside_a_thousand_artifacts_is_still_read(client, tracking):
+    run = new_run(client)
+    tracking.write(run, {f"file-{n:04}.txt": b"" for n in range(1100)})
+    tracking.write_input(run, "evaluation-1.json", b'{"problem": "x"}')
+    facts = Tracking(tracking.uri).fetch(run)
+    assert facts.evaluations == ({"problem": "x"},)
+    assert len(facts.artifacts) == 1000
+
+
+def test_an_evaluation_that_fails_once_is_there_when_the_run_is_captured(
+    client, store, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("AIMS_LEDGER_URI", f"sqlite:///{tmp_path / 'aims.db'}")
+    run = new_run(client)
+    client.set_terminated(run)
+    drainer = Drainer(Workspace(start=tmp_path), source="test", own=False)
+    table = aggregate([0, 1] * 20, [0, 1] * 20).model_dump(mode="json")
+    evaluated = {"what": "evaluated", "uri": store, "run_id": run, "table": table}
+    ended = {"what": "ended", "uri": store, "run_id": run}
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracking, "write_input", _refuse)
+        assert [drainer.process(evaluated), drainer.process(ended)] == [False, False]
+    drainer.begin()
+    assert [drainer.process(evaluated), drainer.process(ended)] == [True, True]
+    with Ledger.open(f"sqlite:///{tmp_path / 'aims.db'}") as ledger:
+        (report,) = bodies(ledger, EvidenceKind.EVALUATION_REPORT)
+    assert report["scores"][0]["n"] == 40
+
+
+def _refuse(*_: object) -> None:
+    raise TrackingError("the artifact store does not answer")
+
+
+def test_a_time_that_no_calendar_has_is_cut(client, tracking):
+    experiment = client.get_experiment_by_name("tests").experiment_id
+    run = client.create_run(experiment, start_time=1_795_000_000_000_000).info.run_id
+    assert tracking.fetch(run).start_time.year == 9999
+
+
+def test_artifacts_of_another_store_are_not_called_changed(
+    client, tracking, ledger, tmp_path, empty_store
+):
+    run = new_run(client)
+    client.set_terminated(run)
+    captured(run, tracking, ledger)
+    other = Tracking(f"sqlite:///{empty_store}")
+    result = verify(ledger, other)
+    assert result.ok
+    assert result.artifacts == 0
+    assert sum(result.elsewhere.values()) == 8

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
 import aims_mlflow
+from aims_mlflow.evidence import EvidenceKind
+from aims_mlflow.ledger.log import Ledger
 from aims_mlflow.scope import Scope, current_system, entered
 
 pytestmark = pytest.mark.usefixtures("blank_store")
@@ -153,6 +156,11 @@ def _run(folder: Path, code: str, **extra: str) -> subprocess.CompletedProcess[s
     )
 
 
+def _runs(folder: Path) -> list[dict]:
+    with Ledger.open(f"sqlite:///{folder / 'aims.db'}") as ledger:
+        return [e.evidence.body["run"] for e in ledger.entries(kind=EvidenceKind.RUN_RECORD)]
+
+
 def test_a_function_without_runs_gets_one_that_lasts_as_long(tmp_path):
     done = _run(
         tmp_path,
@@ -162,12 +170,89 @@ def test_a_function_without_runs_gets_one_that_lasts_as_long(tmp_path):
         def fit():
             time.sleep(0.3)
         fit()
-        (run,) = mlflow.MlflowClient().search_runs(["0"])
-        print(run.info.run_name, run.info.status, run.info.end_time - run.info.start_time >= 300)
         """,
     )
-    assert done.stdout.split() == ["fit", "FINISHED", "True"], done.stderr
     assert "captured 1 run of no-runs" in done.stderr
+    (run,) = _runs(tmp_path)
+    assert (run["run_name"], run["status"], run["system"]) == ("fit", "FINISHED", "no-runs")
+    assert run["started"] < run["ended"]
+
+
+def test_a_governed_function_never_waits_for_a_server_that_is_down(tmp_path):
+    began = time.monotonic()
+    done = _run(
+        tmp_path,
+        """
+        import time, aims_mlflow
+        @aims_mlflow.govern("offline")
+        def fit():
+            aims_mlflow.log_evaluation([0, 1], [0, 1])
+            return "trained"
+        before = time.monotonic()
+        print(fit(), time.monotonic() - before < 20)
+        """,
+        MLFLOW_TRACKING_URI="http://127.0.0.1:9",
+        AIMS_EXIT_TIMEOUT="2",
+    )
+    assert done.stdout.split() == ["trained", "True"], done.stderr
+    assert "not captured yet" in done.stderr
+    assert time.monotonic() - began < 120  # MLflow's own retries take minutes
+
+
+def test_an_evaluation_from_a_thread_goes_to_the_run_of_the_function(tmp_path):
+    done = _run(
+        tmp_path,
+        """
+        import mlflow, aims_mlflow
+        from concurrent.futures import ThreadPoolExecutor
+        @aims_mlflow.govern("threads")
+        def train():
+            with mlflow.start_run(run_name="main"):
+                with ThreadPoolExecutor(2) as pool:
+                    for name in ("a", "b"):
+                        pool.submit(
+                            aims_mlflow.log_evaluation, [0, 1] * 20, [0, 1] * 20, dataset=name
+                        ).result()
+        train()
+        """,
+    )
+    assert "captured 1 run of threads" in done.stderr, done.stderr
+    with Ledger.open(f"sqlite:///{tmp_path / 'aims.db'}") as ledger:
+        (report,) = ledger.entries(kind=EvidenceKind.EVALUATION_REPORT, current=True)
+    assert {s["dataset"] for s in report.evidence.body["scores"]} == {"a", "b"}
+
+
+def test_a_script_that_changes_its_directory_keeps_its_profile(tmp_path):
+    systems = tmp_path / "governance" / "systems"
+    systems.mkdir(parents=True)
+    (systems / "x.yaml").write_text("id: x\nname: X\nmlflow: {experiments: [exp]}\n", "utf-8")
+    done = _run(
+        tmp_path,
+        """
+        import mlflow, os
+        mlflow.set_experiment("exp")
+        with mlflow.start_run():
+            pass
+        os.chdir("/")
+        """,
+        MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path / 'mlflow.db'}",
+    )
+    assert "captured 1 run of x" in done.stderr
+
+
+def test_what_is_wrong_with_the_settings_is_said_and_the_profile_stays(tmp_path):
+    systems = tmp_path / "governance" / "systems"
+    systems.mkdir(parents=True)
+    (systems / "x.yaml").write_text("id: x\nname: X\nmlflow: {experiments: [exp]}\n", "utf-8")
+    (systems / "y.yaml").write_text("id: Y!\n", "utf-8")
+    done = _run(
+        tmp_path,
+        "import mlflow\nmlflow.set_experiment('exp')\nwith mlflow.start_run():\n    pass",
+        AIMS_EXIT_TIMEOUT="soon",
+    )
+    assert "captured 1 run of x" in done.stderr
+    assert "AIMS_EXIT_TIMEOUT='soon'" in done.stderr
+    assert "in the governance profile, run: aims check" in done.stderr
 
 
 def test_functions_with_runs_of_their_own_get_no_other(tmp_path):
@@ -189,7 +274,7 @@ def test_functions_with_runs_of_their_own_get_no_other(tmp_path):
     assert done.stdout.strip() == "['a', 'b', 'outer']", done.stderr
 
 
-def test_an_evaluation_in_a_governed_function_opens_and_ends_a_run(tmp_path):
+def test_an_evaluation_without_a_run_gets_the_run_of_the_function(tmp_path):
     done = _run(
         tmp_path,
         """
@@ -201,12 +286,15 @@ def test_an_evaluation_in_a_governed_function_opens_and_ends_a_run(tmp_path):
         try:
             evaluate()
         except OSError as error:
-            print("passed through:", error)
-        (run,) = mlflow.MlflowClient().search_runs(["0"])
-        print(run.info.status, mlflow.active_run())
+            print("passed through:", error, mlflow.active_run())
         """,
     )
-    assert done.stdout.splitlines() == ["passed through: disk", "FAILED None"], done.stderr
+    assert done.stdout == "passed through: disk None\n", done.stderr
+    (run,) = _runs(tmp_path)
+    assert (run["status"], run["exception"]) == ("FAILED", "OSError")
+    with Ledger.open(f"sqlite:///{tmp_path / 'aims.db'}") as ledger:
+        (report,) = ledger.entries(kind=EvidenceKind.EVALUATION_REPORT, current=True)
+    assert report.evidence.body["scores"][0]["n"] == 4
 
 
 def test_bad_evaluations_are_one_line_each_and_training_goes_on(tmp_path):

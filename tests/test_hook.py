@@ -362,3 +362,28 @@ def _stop(server: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()
+
+
+def test_intents_in_the_fallback_folder_are_found_by_sync(project, tmp_path_factory):
+    (project / ".aims").write_text("a file where the folder should be")
+    temporary = tmp_path_factory.mktemp("temporary")
+    done = run(
+        project,
+        """
+        import mlflow, aims_mlflow
+        mlflow.set_experiment("tumours")
+        with mlflow.start_run():
+            aims_mlflow.log_evaluation([0, 1] * 20, [0, 1] * 20)
+        """,
+        TMPDIR=str(temporary),
+        AIMS_EXIT_TIMEOUT="0",
+    )
+    assert "spool not writable" in done.stderr
+    later = subprocess.run(
+        [sys.executable, "-m", "aims_mlflow", "sync"],
+        cwd=project,
+        env=environment(TMPDIR=str(temporary)),
+        capture_output=True,
+        text=True,
+    )
+    assert later.stdout.startswith("PASS"), later.stdout + later.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
@@ -79,3 +80,5 @@ def main() -> None:
     Works on the governance/ folder found from the working directory upwards (or AIMS_PROFILE), on
     MLflow's tracking store (MLFLOW_TRACKING_URI) and on the ledger beside it (AIMS_LEDGER_URI).
     """
+    # A person waits here: MLflow's own seven retries would take minutes to say that it is down.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")

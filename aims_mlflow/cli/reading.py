@@ -18,7 +18,7 @@ from aims_mlflow.findings import OVERVIEW_KINDS, Overview, Rank, overview
 from aims_mlflow.mapper import map_evidence
 from aims_mlflow.readings import Verdict
 from aims_mlflow.soa import statement
-from aims_mlflow.spool import waiting
+from aims_mlflow.spool import fallback_folder, waiting
 from aims_mlflow.sync import Coverage, coverage
 from aims_mlflow.workspace import Workspace
 
@@ -31,6 +31,7 @@ _PLAIN: dict[str, Any] = {
     "padding": (0, 1, 0, 0),
     "pad_edge": False,
 }
+_SHORT = {Verdict.INSUFFICIENT: "INSUFF."}
 _RANK_STYLES = {
     Rank.ERROR: "bold red",
     Rank.FAIL: "bold red",
@@ -57,7 +58,7 @@ def status(as_json: bool) -> None:
     """Exceptions first, each with the line to add; then systems and their evidence."""
     workspace = Workspace()
     tracking = workspace.tracking()
-    ledger = workspace.ledger(tracking)
+    ledger = workspace.ledger(tracking, create=bool(workspace.profile.systems))
     state: Coverage | None = None
     unreachable = ""
     try:
@@ -67,7 +68,7 @@ def status(as_json: bool) -> None:
     shown = overview(
         workspace.profile,
         (e.evidence for e in ledger.entries(current=True)),
-        waiting=waiting(workspace.spool_dir),
+        waiting=[*waiting(workspace.spool_dir), *waiting(fallback_folder())],
         missing_runs=(*state.missing, *state.late) if state else (),
         stale_runs=state.stale if state else (),
         unclaimed_runs=len(state.unclaimed) if state else 0,
@@ -89,7 +90,8 @@ def status(as_json: bool) -> None:
         out.print(_coverage_line(state))
     else:
         err.print(text(f"MLflow does not answer, runs were not compared: {unreachable}", "red"))
-    out.print(text(f"Ledger: {head.size} entries, checkpoint {head.checkpoint}", "dim"))
+    line = f"Ledger: {head.size} entries, checkpoint {head.checkpoint}"
+    out.print(text(line, "dim"), soft_wrap=True)
 
 
 def _coverage_line(state: Coverage) -> str:
@@ -139,7 +141,7 @@ def _print_systems(shown: Overview) -> None:
 
 def _verdicts(counts: dict[Verdict, int]) -> Text:
     lines = [
-        text(f"{counts[verdict]} {verdict.value[:7]}", STYLES[verdict])
+        text(f"{counts[verdict]} {_SHORT.get(verdict, verdict.value)}", STYLES[verdict])
         for verdict in (Verdict.FAIL, Verdict.INSUFFICIENT, Verdict.PASS)
         if counts.get(verdict)
     ]
@@ -164,7 +166,7 @@ def card(run_id: str, form: str, output: str | None, report: bool, as_json: bool
     kind = EvidenceKind.EVALUATION_REPORT if report else EvidenceKind.MODEL_CARD
     workspace = Workspace()
     tracking = workspace.tracking()
-    evidence = _of_run(workspace.ledger(tracking), kind, run_id)
+    evidence = _of_run(workspace.ledger(tracking, create=False), kind, run_id)
     extension = ".json" if as_json else f".{form}"
     path = next(a.path for a in evidence.artifacts if a.path.endswith(extension))
     data = tracking.read(evidence.subject.id, path)
@@ -214,7 +216,7 @@ def list_evidence(
     as_json: bool,
 ) -> None:
     """The newest evidence first."""
-    ledger = Workspace().ledger()
+    ledger = Workspace().ledger(create=False)
     entries = list(
         ledger.entries(
             kind=EvidenceKind(kind) if kind else None,
@@ -228,9 +230,9 @@ def list_evidence(
     if as_json:
         print_json([_summary(entry) for entry in entries])
         return
-    table = Table()
+    table = Table(**_PLAIN)
     for head in ("seq", "id", "kind", "system", "about", "version", "happened"):
-        table.add_column(head, overflow="fold")
+        table.add_column(head, no_wrap=head in {"seq", "id", "kind", "version"})
     for entry in entries:
         item = entry.evidence
         table.add_row(
@@ -240,7 +242,7 @@ def list_evidence(
             text(item.system or ""),
             text(item.subject.name or item.subject.id),
             str(item.version),
-            isoformat(item.event_time)[:19],
+            isoformat(item.event_time)[:16].replace("T", " "),
         )
     out.print(table)
 
@@ -254,7 +256,7 @@ def _summary(entry: Entry) -> dict[str, object]:
 @with_json
 def show_evidence(evidence_id: str, as_json: bool) -> None:
     """One item by its id or the beginning of it: digests, clocks, controls, body."""
-    ledger = Workspace().ledger()
+    ledger = Workspace().ledger(create=False)
     entry = ledger.get(evidence_id)
     mapping = map_evidence(entry.evidence)
     if as_json:
@@ -307,7 +309,7 @@ def soa(as_json: bool) -> None:
     evidence), stale (operation evidence too old).
     """
     workspace = Workspace()
-    current = (e.evidence for e in workspace.ledger().entries(current=True))
+    current = (e.evidence for e in workspace.ledger(create=False).entries(current=True))
     rows = statement(load_catalogue(), workspace.profile, current, now=datetime.now(UTC))
     if as_json:
         print_json(rows.model_dump(mode="json"))

@@ -26,7 +26,7 @@ class Sealing(Frozen):
     """A draft and what is known of its capture: all that an entry needs but its place.
 
     `version` counts from 1 within the draft's lineage; `supersedes` is the id of the version
-    before, None for the first.
+    before, None for the first; `store` is the MLflow store that holds the artifacts.
     """
 
     draft: Draft
@@ -36,6 +36,7 @@ class Sealing(Frozen):
     actor: str
     source: str
     capture_time: UtcDatetime
+    store: str | None = None
 
 
 class Entry(Frozen):

@@ -144,6 +144,7 @@ def _evidence(prepared: Prepared, receipt: datetime) -> Evidence:
         receipt_time=receipt,
         actor=item.actor,
         source=item.source,
+        store=item.store,
         content_digest=prepared.content_digest,
         body_sha256=digest(prepared.body),
         artifacts=item.artifacts,
