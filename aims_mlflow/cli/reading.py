@@ -231,8 +231,8 @@ def list_evidence(
         print_json([_summary(entry) for entry in entries])
         return
     table = Table(**_PLAIN)
-    for head in ("seq", "id", "kind", "system", "about", "version", "happened"):
-        table.add_column(head, no_wrap=head in {"seq", "id", "kind", "version"})
+    for head in ("seq", "id", "kind", "system", "about", "ver", "happened"):
+        table.add_column(head, no_wrap=head not in {"system", "about"})
     for entry in entries:
         item = entry.evidence
         table.add_row(
