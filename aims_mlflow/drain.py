@@ -17,7 +17,7 @@ from aims_mlflow.evidence import canonical_bytes, digest, normalise
 from aims_mlflow.facts import TAG_ENDED_BY, TAG_EXCEPTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aims_mlflow.spool import Intent
     from aims_mlflow.workspace import Workspace
@@ -93,15 +93,15 @@ class Drainer:
         """Begin another round: what was held back is tried again."""
         self._held.clear()
 
-    def capture_unfinished(self) -> None:
-        """Capture again the runs that got an evaluation after they had been captured."""
-        for run_id, intent in list(self._unfinished.items()):
-            if run_id in self.progress.captured or self._is_recorded(intent):
-                self.process({**intent, "what": "ended"})
+    def capture_unfinished(self, recorded: Collection[str] = ()) -> None:
+        """Capture again the runs that got an evaluation after they had been captured.
 
-    def _is_recorded(self, intent: Intent) -> bool:
-        ledger = self.workspace.ledger(self.workspace.tracking(intent["uri"]))
-        return intent["run_id"] in ledger.captured_runs()
+        Args:
+            recorded: Runs that others captured, where that is known.
+        """
+        for run_id, intent in list(self._unfinished.items()):
+            if run_id in self.progress.captured or run_id in recorded:
+                self.process({**intent, "what": "ended"})
 
     def _hold(self, run_id: str, reason: str) -> bool:
         self._held.add(run_id)

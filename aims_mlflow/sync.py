@@ -104,6 +104,7 @@ def sync(
     ledger = workspace.ledger(tracking)
     drainer = Drainer(workspace, source="sync", own=False)
     _drain_spool(workspace, drainer)
+    drainer.capture_unfinished(ledger.captured_runs())
     state = coverage(workspace, tracking, ledger)
     drainer.begin()
     todo = [*state.missing, *state.late, *(state.unclaimed if unclaimed else ())]
@@ -147,7 +148,6 @@ def _drain_spool(workspace: Workspace, drainer: Drainer) -> None:
                 f"{segment.path.name}: {segment.damaged} damaged frames, kept in quarantine/"
             )
         segment.done(keep)
-    drainer.capture_unfinished()
 
 
 def _recorded(ledger: Ledger) -> dict[str, UtcDatetime]:

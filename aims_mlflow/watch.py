@@ -133,8 +133,7 @@ class Watch:
                 if not done:
                     self._failed.append(intent)
             self._rest(time.monotonic() - began)
-        if drainer.progress.captured:
-            drainer.capture_unfinished()
+        drainer.capture_unfinished()
         with self._mutex:
             self._pending, self._failed = self._failed, []
             if not self._pending:
