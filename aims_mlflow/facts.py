@@ -72,11 +72,71 @@ class ModelVersionFacts(Frozen):
     created: UtcDatetime | None = None
 
 
+class ScorerFacts(Frozen):
+    """What one scorer of `mlflow.genai.evaluate` said of a run's traces.
+
+    `source_type` and `sources` tell who judged (CODE, LLM_JUDGE, HUMAN, and the model or person).
+    `n` assessments have a value, `errors` failed. `values` counts booleans and texts by value;
+    numbers are kept as their count, sum and sum of squares (`numbers`), and nothing else.
+    """
+
+    name: str
+    source_type: str
+    sources: tuple[str, ...]
+    n: int
+    errors: int = 0
+    values: dict[str, int] = {}
+    numbers: tuple[int, float, float] | None = None
+
+
+class GenAIFacts(Frozen):
+    """The traces that an evaluation of generative AI assessed; `failed` ended in an error."""
+
+    traces: int
+    failed: int
+    scorers: tuple[ScorerFacts, ...]
+
+
+class SelectionFacts(Frozen):
+    """How a run was chosen among the candidates of a sweep.
+
+    `chosen_by` is the tag, the rule of the profile, or a registration; `rank` counts from 1 by
+    `metric`, where the rule names one.
+    """
+
+    parent_run_id: str
+    parent_name: str
+    candidates: int
+    finished: int
+    chosen_by: str
+    metric: str | None = None
+    mode: str | None = None
+    value: float | None = None
+    rank: int | None = None
+
+
+class BaselineFacts(Frozen):
+    """The model version in production when the run was captured: what it is compared with."""
+
+    name: str
+    version: str
+    alias: str
+    run_id: str
+
+
+class Redaction(Frozen):
+    """A value that looked like a secret and was left out: where it stood, and by which rule."""
+
+    where: str
+    rule: str
+
+
 class RunFacts(Frozen):
     """One run, as MLflow holds it. `metrics` and `params` are complete; `tags` are without ours.
 
     `environment` is the environment lock that the training process logged, `evaluations` the
-    aggregates of `log_evaluation`, `notes` what could not be read and why.
+    aggregates of `log_evaluation`, `robustness` those of `evaluate_robustness`, `notes` what could
+    not be read and why. `redactions` name what was left out because it looked like a secret.
     """
 
     run_id: str
@@ -102,6 +162,11 @@ class RunFacts(Frozen):
     artifacts: tuple[str, ...] = ()
     environment: dict[str, Any] | None = None
     evaluations: tuple[dict[str, Any], ...] = ()
+    robustness: tuple[dict[str, Any], ...] = ()
+    genai: GenAIFacts | None = None
+    selection: SelectionFacts | None = None
+    baseline: BaselineFacts | None = None
+    redactions: tuple[Redaction, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -39,6 +39,18 @@ class Verdict(StrEnum):
         return Verdict.INSUFFICIENT
 
 
+#: The confidence level of every interval of this package.
+LEVEL = 0.95
+
+
+class Interval(Frozen):
+    """A confidence interval at `LEVEL`; `method` names how it was computed."""
+
+    low: float
+    high: float
+    method: str
+
+
 class Reading(Frozen):
     """One measured value.
 
@@ -55,6 +67,7 @@ class Reading(Frozen):
     reason: str = ""
     excluded: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    interval: Interval | None = None
 
 
 class GroupRow(Frozen):
@@ -68,10 +81,15 @@ class GroupRow(Frozen):
     n: int
     metrics: dict[str, float | None]
     excluded: str = ""
+    intervals: dict[str, tuple[float, float]] = {}
 
 
 class GroupTable(Frozen):
-    """Metrics of every group of one feature or of one combination of features."""
+    """Metrics of every group of one feature or of one combination of features.
+
+    Declared slices are such a table with the one feature `slice`, the classes of a classifier
+    one with the feature `class`.
+    """
 
     dataset: str
     features: tuple[str, ...]
@@ -79,22 +97,108 @@ class GroupTable(Frozen):
     min_group_size: int
 
 
+class CalibrationBin(Frozen):
+    """Rows whose score lies in one bin: how many, their mean score, the share of positives."""
+
+    low: float
+    high: float
+    n: int
+    mean_score: float
+    observed: float
+    interval: tuple[float, float]
+
+
+class Calibration(Frozen):
+    """Reliability of a binary score in equal bins of 0 to 1; empty bins are left out.
+
+    `ece` and `mce` are the expected (weighted by n) and the maximum calibration error: the
+    absolute gap between mean score and share of positives.
+    """
+
+    bins: tuple[CalibrationBin, ...]
+    ece: float
+    mce: float
+
+
+class CurvePoint(Frozen):
+    """What a binary classifier would do if it said positive from this score on, exactly."""
+
+    threshold: float
+    true_positive_rate: float | None
+    false_positive_rate: float | None
+    precision: float | None
+    f1: float | None
+    selection_rate: float
+
+
 class Scores(Frozen):
     """Everything measured on one evaluated dataset.
 
     `confusion` is the overall confusion table as (true, predicted, n) rows for classifiers;
+    `classes` has one row for each class or label, `slices` one for each declared slice.
     `score_histogram` holds `edges` (k+1), `negatives` (k) and `positives` (k) of a binary score.
+    `interval_methods` says how the intervals of each metric were computed.
     """
 
     dataset: str
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "multilabel", "regression", "ranking"]
     n: int
     overall: tuple[Reading, ...]
+    classes: GroupTable | None = None
     groups: tuple[GroupTable, ...] = ()
+    slices: GroupTable | None = None
     disparities: tuple[Reading, ...] = ()
     labels: tuple[str, ...] = ()
+    positive_label: str | None = None
     confusion: tuple[tuple[str, str, int], ...] = ()
     score_histogram: dict[str, list[float]] | None = None
+    calibration: Calibration | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    interval_methods: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Fall(Frozen):
+    """One metric with and without a perturbation.
+
+    `fall` is how much worse it got, whichever direction is better; None where it is undefined,
+    with the `reason`. `interval` is the confidence interval of the fall, where one is known.
+    """
+
+    metric: str
+    clean: float | None
+    perturbed: float | None
+    fall: float | None
+    interval: Interval | None = None
+    reason: str = ""
+
+
+class PerturbationResult(Frozen):
+    """One perturbation: what was done to which columns, and how the metrics fell."""
+
+    id: str
+    kind: str
+    amount: float | None
+    columns: tuple[str, ...]
+    falls: tuple[Fall, ...] = ()
+    note: str = ""
+
+
+class Robustness(Frozen):
+    """A robustness evaluation, bounded in rows.
+
+    `n` rows of `n_total` were perturbed, drawn with `seed`; `error_bound` is the largest error
+    (at `LEVEL`) that the sampling can make in a share of rows; 0 where all rows were used.
+    """
+
+    schema_version: Literal["aims.robustness/1"] = "aims.robustness/1"
+    dataset: str
+    task: str
+    n: int
+    n_total: int
+    seed: int
+    error_bound: float
+    results: tuple[PerturbationResult, ...]
     notes: tuple[str, ...] = ()
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from aims_mlflow.evidence import Frozen, UtcDatetime
+from aims_mlflow.evidence import EvidenceKind, Frozen, UtcDatetime
+from aims_mlflow.governance.authorship import Authorship
 from aims_mlflow.model_card.bounds import plain
 from aims_mlflow.readings import Verdict
 
@@ -22,13 +23,34 @@ class Status(StrEnum):
     NOT_APPLICABLE = "not_applicable"
 
 
+class EvidenceLink(Frozen):
+    """A sealed fact that statements rest on.
+
+    `content_digest` binds its content; the id of its version is in the stamp of the document.
+    """
+
+    kind: EvidenceKind
+    subject: str
+    content_digest: str
+
+
+class Written(Frozen):
+    """A section that people wrote by hand in `<id>.card.md`; Markdown."""
+
+    title: str
+    text: str
+    source: str
+    authorship: Authorship | None = None
+
+
 class Statement(Frozen):
     """One field of the card.
 
     `source` says where `value` came from: "MLflow run", "evaluation report", or file and line.
-    `declared` is what a person stated beside a measured value, from `declared_source`. `fix` tells
-    for a missing value what to add and where; for one that does not apply, why. `owner` is the
-    person who answers for it.
+    `evidence` names the kinds of the card's evidence links that a measured value rests on;
+    `authorship` who declared a declared one. `declared` is what a person stated beside a measured
+    value, from `declared_source`. `fix` tells for a missing value what to add and where; for one
+    that does not apply, why. `owner` is the person who answers for it.
     """
 
     field: str
@@ -39,8 +61,11 @@ class Statement(Frozen):
     required: bool
     value: Any = None
     source: str = ""
+    evidence: tuple[EvidenceKind, ...] = ()
+    authorship: Authorship | None = None
     declared: Any = None
     declared_source: str = ""
+    declared_authorship: Authorship | None = None
     fix: str = ""
     owner: str | None = None
 
@@ -96,6 +121,8 @@ class Card(Frozen):
     system_name: str | None
     about: About
     sections: tuple[Section, ...]
+    written: tuple[Written, ...] = ()
+    evidence: tuple[EvidenceLink, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

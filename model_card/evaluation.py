@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from aims_mlflow.evidence import Frozen, UtcDatetime
+from aims_mlflow.facts import SelectionFacts
 from aims_mlflow.model_card.bounds import bound_list, cut_text, cut_texts, plain
-from aims_mlflow.readings import Judgement, Scores, Verdict
+from aims_mlflow.readings import Interval, Judgement, Robustness, Scores, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +42,63 @@ class Insufficiency(Frozen):
     fix: str = ""
 
 
+class ScorerResult(Frozen):
+    """What one scorer said of a generative AI's answers.
+
+    `judged_by` names who judged: code, a model by its name, a person. `pass_rate` is the share of
+    the `n` assessments that passed, `mean` the mean of numeric ones; None where the scorer gives no
+    such values. `values` counts every value.
+    """
+
+    scorer: str
+    judged_by: str
+    n: int
+    errors: int
+    passed: int | None = None
+    pass_rate: float | None = None
+    mean: float | None = None
+    interval: Interval | None = None
+    values: dict[str, int] = {}
+
+
+class GenAIEvaluation(Frozen):
+    """The report's part on generative AI; `failed` traces ended in an error."""
+
+    traces: int
+    failed: int
+    scorers: tuple[ScorerResult, ...]
+
+
+class Comparison(Frozen):
+    """One measured value beside that of the model version in production.
+
+    `delta` is this run minus production; `better` is None where neither direction is better.
+    """
+
+    metric: str
+    dataset: str
+    feature: str | None
+    value: float | None
+    baseline: float | None
+    delta: float | None
+    better: bool | None
+
+
+class BaselineComparison(Frozen):
+    """The version in production and every value that both have on a dataset of the same name.
+
+    `same_data` maps each dataset to whether its digest is the same in both runs; None where a
+    digest is not known.
+    """
+
+    name: str
+    version: str
+    alias: str
+    run_id: str
+    same_data: dict[str, bool | None]
+    rows: tuple[Comparison, ...]
+
+
 class EvaluationReport(Frozen):
     """Everything measured on one run and every threshold held against it.
 
@@ -62,6 +120,10 @@ class EvaluationReport(Frozen):
     datasets: tuple[EvaluatedDataset, ...]
     declared_digest: str | None
     insufficient: tuple[Insufficiency, ...]
+    robustness: tuple[Robustness, ...] = ()
+    genai: GenAIEvaluation | None = None
+    selection: SelectionFacts | None = None
+    baseline: BaselineComparison | None = None
 
     def body(self) -> dict[str, Any]:
         """The report as plain data, bounded.

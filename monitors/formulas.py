@@ -34,7 +34,13 @@ _POSITIVE = (
     "false_positive_rate",
     "false_negative_rate",
 )
-_RANKING = ("roc_auc", "average_precision", "log_loss", "brier_score")
+_RANKING = (
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier_score",
+    "expected_calibration_error",
+)
 
 
 def performance_metrics(task: str) -> tuple[str, ...]:

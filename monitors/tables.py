@@ -55,13 +55,16 @@ class ErrorSums(Frozen):
     squared_error: float
     y: float
     squared_deviation_y: float
+    quartic_error: float | None = None
 
 
 class CountRow(Frozen):
     """The aggregates of one group; `group` is empty for all rows.
 
-    `counts` are (true, predicted, n) with indices into the table's labels. `exact` holds scalars
-    that counts cannot give, computed from the rows, and `undefined` says why others are absent.
+    `counts` are (true, predicted, n) with indices into the table's labels; `label_counts` are
+    (tp, fp, fn, tn) for each label of a multilabel task. `exact` holds scalars that counts cannot
+    give, computed from the rows, `intervals` their confidence intervals (low, high at
+    `readings.LEVEL`), and `undefined` says why others are absent.
     `suppressed`: fewer than five rows, only `n` is kept. `merged`: many groups beyond the limit.
     """
 
@@ -70,8 +73,10 @@ class CountRow(Frozen):
     suppressed: bool = False
     merged: bool = False
     counts: tuple[tuple[int, int, int], ...] = ()
+    label_counts: tuple[tuple[int, int, int, int], ...] = ()
     sums: ErrorSums | None = None
     exact: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
     undefined: dict[str, str] = {}
 
 
@@ -85,7 +90,12 @@ class CountTable(Frozen):
 class EvaluationTable(Frozen):
     """One evaluated dataset, aggregated.
 
-    `score_histogram` holds `edges` (k + 1), `negatives` (k) and `positives` (k).
+    `score_histogram` holds `edges` (k + 1), `negatives` (k) and `positives` (k), bins closed on
+    the left. `calibration` holds `edges` (11), and for each of the ten bins `n`, `positives` and
+    `score_sum`, bins as in `sklearn.calibration.calibration_curve(strategy="uniform")`; only where
+    the scores are probabilities. `slices` has one row `{"slice": name}` for each declared slice
+    whose columns were given; `absent_slices` are the others, with the columns that are missing.
+    `n_queries` counts the queries of a ranking.
     """
 
     schema_version: Literal["aims.evaluation_table/1"] = "aims.evaluation_table/1"
@@ -97,6 +107,10 @@ class EvaluationTable(Frozen):
     overall: CountRow
     tables: tuple[CountTable, ...] = ()
     absent_features: tuple[str, ...] = ()
+    slices: CountTable | None = None
+    absent_slices: dict[str, tuple[str, ...]] = {}
+    n_queries: int | None = None
+    calibration: dict[str, list[float]] | None = None
     score_histogram: dict[str, list[float]] | None = None
     notes: tuple[str, ...] = ()
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-Task = Literal["binary", "multiclass", "regression"]
-TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
+Task = Literal["binary", "multiclass", "multilabel", "regression", "ranking"]
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "regression", "ranking")
 #: More classes than this look like a number that was meant to be predicted.
 MAX_CLASSES = 100
 

@@ -32,6 +32,9 @@ class Metric(NamedTuple):
 _ALL = ("binary", "multiclass", "regression")
 _CLASSES = ("binary", "multiclass")
 _BINARY = ("binary",)
+_LABELS = ("multilabel",)
+_RANKING = ("ranking",)
+_GENAI = ("genai",)
 _REGRESSION = ("regression",)
 _P, _F = MetricFamily.PERFORMANCE, MetricFamily.FAIRNESS
 _D, _Q, _O = MetricFamily.DRIFT, MetricFamily.QUALITY, MetricFamily.OPERATION
@@ -44,9 +47,12 @@ METRICS: dict[str, Metric] = {
         Metric("precision", _P, _BINARY, "correct among the predicted positives"),
         Metric("recall", _P, _BINARY, "found among the true positives"),
         Metric("f1", _P, _BINARY, "harmonic mean of precision and recall"),
-        Metric("precision_macro", _P, _CLASSES, "unweighted mean precision of the classes"),
-        Metric("recall_macro", _P, _CLASSES, "unweighted mean recall of the classes"),
-        Metric("f1_macro", _P, _CLASSES, "unweighted mean F1 of the classes"),
+        Metric("precision_macro", _P, _CLASSES + _LABELS, "unweighted mean precision of classes"),
+        Metric("recall_macro", _P, _CLASSES + _LABELS, "unweighted mean recall of the classes"),
+        Metric("f1_macro", _P, _CLASSES + _LABELS, "unweighted mean F1 of the classes"),
+        Metric("f1_micro", _P, _LABELS, "F1 over all labels of all rows"),
+        Metric("subset_accuracy", _P, _LABELS, "share of rows with every label correct"),
+        Metric("hamming_loss", _P, _LABELS, "share of wrong labels"),
         Metric("matthews_corrcoef", _P, _CLASSES, "Matthews correlation coefficient"),
         Metric("selection_rate", _P, _BINARY, "share predicted positive"),
         Metric("true_positive_rate", _P, _BINARY, "recall of the positive class"),
@@ -56,12 +62,19 @@ METRICS: dict[str, Metric] = {
         Metric("average_precision", _P, _BINARY, "average precision of the ranking"),
         Metric("log_loss", _P, _BINARY, "negative mean log-likelihood of the scores"),
         Metric("brier_score", _P, _BINARY, "mean squared error of the scores"),
+        Metric("expected_calibration_error", _P, _BINARY, "mean gap of score and share, 10 bins"),
         Metric("mae", _P, _REGRESSION, "mean absolute error, unit of the target"),
         Metric("mse", _P, _REGRESSION, "mean squared error"),
         Metric("rmse", _P, _REGRESSION, "root mean squared error, unit of the target"),
         Metric("r2", _P, _REGRESSION, "coefficient of determination"),
         Metric("mean_error", _P, _REGRESSION, "mean of prediction minus truth, unit of the target"),
         Metric("median_absolute_error", _P, _REGRESSION, "median absolute error"),
+        Metric("ndcg", _P, _RANKING, "normalized discounted cumulative gain, mean over queries"),
+        Metric("ndcg_at_10", _P, _RANKING, "NDCG of the first ten, mean over queries"),
+        Metric("mean_reciprocal_rank", _P, _RANKING, "mean of 1 / rank of the first relevant"),
+        Metric("mean_average_precision", _P, _RANKING, "mean over queries of average precision"),
+        Metric("pass_rate", _P, _GENAI, "share of assessed answers that pass the scorer"),
+        Metric("mean_score", _P, _GENAI, "mean of a scorer's numbers"),
         Metric("demographic_parity_difference", _F, _BINARY, "largest gap in selection rate"),
         Metric("demographic_parity_ratio", _F, _BINARY, "smallest over largest selection rate"),
         Metric("equalized_odds_difference", _F, _BINARY, "larger of the gaps in TPR and FPR"),
@@ -69,10 +82,13 @@ METRICS: dict[str, Metric] = {
         Metric("equal_opportunity_difference", _F, _BINARY, "largest gap in TPR"),
         Metric("equal_opportunity_ratio", _F, _BINARY, "smallest over largest TPR"),
         Metric("predictive_parity_difference", _F, _BINARY, "largest gap in precision"),
-        Metric("accuracy_difference", _F, _CLASSES, "largest gap in accuracy"),
+        Metric("predictive_parity_ratio", _F, _BINARY, "smallest over largest precision"),
+        Metric("accuracy_difference", _F, _CLASSES, "largest gap in accuracy (error parity)"),
+        Metric("accuracy_ratio", _F, _CLASSES, "smallest over largest accuracy"),
         Metric("mae_difference", _F, _REGRESSION, "largest gap in mean absolute error"),
         Metric("mae_ratio", _F, _REGRESSION, "smallest over largest mean absolute error"),
         Metric("rmse_difference", _F, _REGRESSION, "largest gap in root mean squared error"),
+        Metric("rmse_ratio", _F, _REGRESSION, "smallest over largest root mean squared error"),
         Metric("mean_error_difference", _F, _REGRESSION, "largest gap in mean error (residual)"),
         Metric("drift_share", _D, _ALL, "share of columns that drifted"),
         Metric("column_drift", _D, _ALL, "drift score of one column"),
@@ -85,6 +101,22 @@ METRICS: dict[str, Metric] = {
         Metric("error_rate", _O, _ALL, "share of failed requests"),
     )
 }
+
+#: Performance metrics of which a smaller value is the better one; `mean_error` is best near 0.
+LOWER_IS_BETTER = frozenset(
+    {
+        "false_positive_rate",
+        "false_negative_rate",
+        "log_loss",
+        "brier_score",
+        "expected_calibration_error",
+        "hamming_loss",
+        "mae",
+        "mse",
+        "rmse",
+        "median_absolute_error",
+    }
+)
 
 #: Families whose thresholds are judged on an evaluated run; monitors judge the others.
 EVALUATED_AT_TRAINING = frozenset({MetricFamily.PERFORMANCE, MetricFamily.FAIRNESS})

@@ -80,6 +80,93 @@ class SensitiveFeature(Frozen):
         return value
 
 
+class Range(Frozen):
+    """Numbers from `min` (included) to `max` (not included); one of them may be absent."""
+
+    min: float | None = Field(default=None, allow_inf_nan=False)
+    max: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Range:
+        if self.min is None and self.max is None:
+            raise ValueError("needs 'min', 'max' or both")
+        return self
+
+
+Scalar = str | int | float | bool
+
+
+class Slice(Frozen):
+    """A part of the evaluated rows that is measured by itself.
+
+    `where` maps columns to what a row must hold: a value, one of a list of values, or a range
+    `{min: ..., max: ...}`. Every condition must hold.
+    """
+
+    name: Text
+    where: dict[Text, Scalar | tuple[Scalar, ...] | Range]
+
+    @field_validator("where")
+    @classmethod
+    def _conditions(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not value or any(condition == () for condition in value.values()):
+            raise ValueError(
+                "must name at least one column and a value, for example {hour: [7, 8]}"
+            )
+        return value
+
+
+class Perturbation(Frozen):
+    """A change of the inputs that the model should withstand.
+
+    `amount` is the noise in standard deviations of the column, the share of values that go
+    missing or are swapped, or the decimals that rounding keeps; a permutation needs none.
+    `columns` are all that the kind applies to, unless named.
+    """
+
+    id: Slug
+    kind: Literal["noise", "missing", "category_swap", "rounding", "permutation"]
+    amount: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    columns: tuple[Text, ...] | None = None
+
+    @model_validator(mode="after")
+    def _measured_out(self) -> Perturbation:
+        if self.kind != "permutation" and self.amount is None:
+            raise ValueError(f"kind '{self.kind}' needs an 'amount'")
+        if self.kind in ("missing", "category_swap") and (self.amount or 0) > 1:
+            raise ValueError("'amount' is a share of the values, from 0 to 1")
+        return self
+
+
+class RobustnessPlan(Frozen):
+    """What `evaluate_robustness` does where the call names nothing else."""
+
+    perturbations: tuple[Perturbation, ...] = ()
+    max_rows: int = Field(default=10_000, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class SweepRule(Frozen):
+    """Which candidate of a sweep gets the full card; the others keep a digest.
+
+    `best` takes the candidate with the best `metric`, a key that the runs logged to MLflow;
+    `registered` the ones that became a model version; `all` gives every candidate a card. A run
+    tag `aims.chosen` overrides the rule. Parents with fewer than `min_runs` child runs are no
+    sweep.
+    """
+
+    chosen: Literal["best", "registered", "all"]
+    metric: Text | None = None
+    mode: Literal["min", "max"] | None = None
+    min_runs: int = Field(default=10, ge=2)
+
+    @model_validator(mode="after")
+    def _comparable(self) -> SweepRule:
+        if self.chosen == "best" and (self.metric is None or self.mode is None):
+            raise ValueError("'chosen: best' needs 'metric' (a logged key) and 'mode' (min or max)")
+        return self
+
+
 class DeclaredData(Frozen):
     """What people know of a dataset and no tool can measure.
 
@@ -111,7 +198,9 @@ class Threshold(Frozen):
 
     `metric` is measured by this package from `log_evaluation`; `logged_metric` is the key of a
     metric that the training script itself logged to MLflow. `feature` names a declared sensitive
-    feature, or several joined by ` x ` for their intersection. `small_groups: insufficient`
+    feature, or several joined by ` x ` for their intersection; `slice` a declared slice;
+    `perturbation` a declared perturbation, under which the metric is measured and may fall by
+    `max_fall` at most; `scorer` a scorer of `mlflow.genai.evaluate`. `small_groups: insufficient`
     withholds a PASS while any group is below `min_group_size`; `exclude` judges the others alone
     and names the excluded ones.
     """
@@ -121,9 +210,13 @@ class Threshold(Frozen):
     logged_metric: Text | None = None
     dataset: Text | None = None
     feature: Text | None = None
+    slice: Text | None = None
+    perturbation: Slug | None = None
+    scorer: Text | None = None
     column: Text | None = None
     min: float | None = Field(default=None, allow_inf_nan=False)
     max: float | None = Field(default=None, allow_inf_nan=False)
+    max_fall: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     min_group_size: int = Field(default=30, ge=1)
     min_rows: int = Field(default=30, ge=1)
     small_groups: Literal["insufficient", "exclude"] = "insufficient"
@@ -136,7 +229,11 @@ class Threshold(Frozen):
     def _consistent(self) -> Threshold:
         if (self.metric is None) == (self.logged_metric is None):
             raise ValueError("needs exactly one of 'metric' and 'logged_metric'")
-        if self.min is None and self.max is None:
+        if self.max_fall is not None and self.perturbation is None:
+            raise ValueError("'max_fall' needs the 'perturbation' under which the metric may fall")
+        if self.max_fall is not None and (self.min is not None or self.max is not None):
+            raise ValueError("needs either 'max_fall' or 'min' and 'max'")
+        if self.max_fall is None and self.min is None and self.max is None:
             raise ValueError("needs 'min', 'max' or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(
@@ -144,7 +241,20 @@ class Threshold(Frozen):
             )
         if self.family is MetricFamily.FAIRNESS and self.feature is None:
             raise ValueError(f"metric '{self.metric}' compares groups: name the 'feature'")
+        self._one_part()
         return self
+
+    def _one_part(self) -> None:
+        parts = ("feature", "slice", "perturbation", "scorer")
+        named = [part for part in parts if getattr(self, part) is not None]
+        if len(named) > 1:
+            raise ValueError(f"needs one of {' and '.join(map(repr, named))}, not both")
+        if named and self.metric is None:
+            raise ValueError(f"'{named[0]}' needs a 'metric', not a 'logged_metric'")
+        judged = bool(self.metric) and "genai" in METRICS[self.metric or ""].tasks
+        if judged != (self.scorer is not None):
+            missing = "name the 'scorer'" if judged else "'scorer' needs pass_rate or mean_score"
+            raise ValueError(f"metric '{self.metric}': {missing}")
 
     @property
     def family(self) -> MetricFamily | None:
@@ -163,7 +273,9 @@ class Threshold(Frozen):
 
     @property
     def limit(self) -> str:
-        """The limit as people write it: `>= 0.75`, `<= 0.1` or `0.8 to 1.25`."""
+        """The limit as people write it: `>= 0.75`, `<= 0.1`, `0.8 to 1.25` or `fall <= 0.05`."""
+        if self.max_fall is not None:
+            return f"fall <= {self.max_fall:g}"
         if self.min is not None and self.max is not None:
             return f"{self.min:g} to {self.max:g}"
         return f">= {self.min:g}" if self.min is not None else f"<= {self.max:g}"
@@ -206,6 +318,9 @@ class AISystem(Frozen):
     human_oversight: Text | None = None
     mlflow: MlflowClaim = MlflowClaim()
     sensitive_features: tuple[SensitiveFeature, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    robustness: RobustnessPlan | None = None
+    sweep: SweepRule | None = None
     positive_label: str | int | bool | None = None
     data: tuple[DeclaredData, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
@@ -231,6 +346,8 @@ class AISystem(Frozen):
             ("threshold id", [t.id for t in self.thresholds]),
             ("sensitive feature", [f.name for f in self.sensitive_features]),
             ("dataset name", [d.name for d in self.data]),
+            ("slice", [s.name for s in self.slices]),
+            ("perturbation", [p.id for p in self._perturbations]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -243,7 +360,21 @@ class AISystem(Frozen):
                     f"threshold '{threshold.id}' names the feature '{unknown[0]}', which is not "
                     f"among sensitive_features ({', '.join(sorted(declared)) or 'none declared'})"
                 )
+            self._declared(threshold, "slice", [s.name for s in self.slices])
+            self._declared(threshold, "perturbation", [p.id for p in self._perturbations])
         return self
+
+    def _declared(self, threshold: Threshold, key: str, names: list[str]) -> None:
+        named = getattr(threshold, key)
+        if named is not None and named not in names:
+            raise ValueError(
+                f"threshold '{threshold.id}' names the {key} '{named}', which is not declared "
+                f"({', '.join(sorted(names)) or 'none is'})"
+            )
+
+    @property
+    def _perturbations(self) -> tuple[Perturbation, ...]:
+        return self.robustness.perturbations if self.robustness else ()
 
     def digest(self) -> str:
         """SHA-256 of the declaration as data; comments and key order do not count."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import yaml
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus, ViewType
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking.fluent import _get_experiment_id
 
@@ -25,24 +21,28 @@ from aims_mlflow.facts import (
     INPUTS_DIR,
     TAG_ENDED_BY,
     TAG_EXCEPTION,
-    DatasetFacts,
-    MetricFacts,
     ModelFacts,
     ModelVersionFacts,
     RunFacts,
 )
 from aims_mlflow.scope import TAG_SYSTEM
+from aims_mlflow.tracking.entities import (
+    flavor_version,
+    model_class,
+    parsed,
+    run_datasets,
+    run_metrics,
+    signature_fields,
+)
+from aims_mlflow.tracking.translation import moment, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 #: Files that are read whole are never larger than this, bytes.
 MAX_READ = 16 * 1024 * 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Artifact paths that the facts list.
 MAX_LISTED = 1000
-#: What MLflow answers where something does not exist.
-_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 
 
 class Tracking:
@@ -55,7 +55,7 @@ class Tracking:
     @cached_property
     def _client(self) -> MlflowClient:
         """Made when first used: MLflow creates a missing SQLite store as soon as it is asked."""
-        with _translated(f"MLflow at {self.uri_shown}"):
+        with translated(f"MLflow at {self.uri_shown}"):
             return MlflowClient(tracking_uri=self.uri)
 
     def probe(self) -> None:
@@ -64,13 +64,13 @@ class Tracking:
         Raises:
             TrackingError: It does not answer.
         """
-        with _translated(f"MLflow at {self.uri_shown}"):
+        with translated(f"MLflow at {self.uri_shown}"):
             self._client.search_experiments(max_results=1)
 
     def is_gone(self, run_id: str) -> bool:
         """Whether MLflow says that the run does not exist or was deleted."""
         try:
-            with _translated(f"run {run_id}"):
+            with translated(f"run {run_id}"):
                 return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
         except RunNotFoundError:
             return True
@@ -86,7 +86,7 @@ class Tracking:
             RunNotFoundError: No such run, or it was deleted.
             TrackingError: MLflow does not answer.
         """
-        with _translated(f"run {run_id}"):
+        with translated(f"run {run_id}"):
             run = self._client.get_run(run_id)
         if run.info.lifecycle_stage == "deleted":
             raise RunNotFoundError(f"run {run_id} was deleted from MLflow at {self.uri_shown}")
@@ -108,11 +108,11 @@ class Tracking:
             source_name=tags.get("mlflow.source.name"),
             git_commit=tags.get("mlflow.source.git.commit"),
             params=dict(run.data.params),
-            metrics=tuple(_metrics(run)),
+            metrics=tuple(run_metrics(run)),
             tags={
                 k: v for k, v in tags.items() if not k.startswith((f"{ARTIFACT_DIR}.", "mlflow."))
             },
-            datasets=tuple(_datasets(run)),
+            datasets=tuple(run_datasets(run)),
             models=tuple(self._models(run, notes)),
             model_versions=tuple(self._model_versions(run_id, notes)),
             **self._inputs(run, notes),
@@ -128,7 +128,7 @@ class Tracking:
     @lru_cache(maxsize=1024)  # noqa: B019 - a Tracking lives as long as its process needs it
     def experiment_name(self, experiment_id: str) -> str:
         """The name of an experiment."""
-        with _translated(f"experiment {experiment_id}"):
+        with translated(f"experiment {experiment_id}"):
             return str(self._client.get_experiment(experiment_id).name)
 
     def read(self, run_id: str, path: str) -> bytes:
@@ -138,7 +138,7 @@ class Tracking:
             FileNotFoundError: The run has no such artifact.
             TrackingError: The artifact store does not answer.
         """
-        with _translated(f"run {run_id}"):
+        with translated(f"run {run_id}"):
             root = self._client.get_run(run_id).info.artifact_uri
         return self._read(root, path)
 
@@ -154,7 +154,7 @@ class Tracking:
                 target = Path(folder, path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
-            with _translated(f"artifacts of run {run_id}"):
+            with translated(f"artifacts of run {run_id}"):
                 self._client.log_artifacts(run_id, folder)
 
     def write_input(self, run_id: str, name: str, data: bytes) -> None:
@@ -170,7 +170,7 @@ class Tracking:
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""
-        with _translated(f"run {run_id}"):
+        with translated(f"run {run_id}"):
             for key, value in tags.items():
                 self._client.set_tag(run_id, key, value)
 
@@ -185,7 +185,7 @@ class Tracking:
         Returns:
             Its id.
         """
-        with _translated("a new run"):
+        with translated("a new run"):
             run = self._client.create_run(
                 _get_experiment_id(), start_time=started, tags=dict(tags), run_name=name
             )
@@ -193,7 +193,7 @@ class Tracking:
 
     def end_run(self, run_id: str, status: str, ended: int) -> None:
         """End a run with a status, at a time in milliseconds since 1970."""
-        with _translated(f"run {run_id}"):
+        with translated(f"run {run_id}"):
             self._client.set_terminated(run_id, status, ended)
 
     def runs(self, experiments: Iterable[str] | None = None) -> Iterator[Run]:
@@ -202,14 +202,14 @@ class Tracking:
         Args:
             experiments: Names to look in; all experiments when None.
         """
-        with _translated("experiments"):
+        with translated("experiments"):
             found = {e.name: e.experiment_id for e in self._experiments()}
         ids = [i for name, i in found.items() if experiments is None or name in set(experiments)]
         yield from self._search(ids, ViewType.ACTIVE_ONLY)
 
     def deleted_runs(self) -> Iterator[str]:
         """Ids of the runs in MLflow's bin."""
-        with _translated("experiments"):
+        with translated("experiments"):
             ids = [e.experiment_id for e in self._experiments()]
         for run in self._search(ids, ViewType.DELETED_ONLY):
             yield run.info.run_id
@@ -218,7 +218,7 @@ class Tracking:
         """The registered models, of those named, that have a version of each run."""
         found: dict[str, set[str]] = {}
         for name in names:
-            with _translated(f"registered model {name}"):
+            with translated(f"registered model {name}"):
                 quoted = name.replace("'", "''")
                 for version in self._client.search_model_versions(f"name='{quoted}'"):
                     if version.run_id:
@@ -228,7 +228,7 @@ class Tracking:
     def _search(self, experiment_ids: list[str], view: int) -> Iterator[Run]:
         token: str | None = None
         while experiment_ids:
-            with _translated("runs"):
+            with translated("runs"):
                 page = self._client.search_runs(
                     experiment_ids,
                     run_view_type=view,
@@ -261,7 +261,7 @@ class Tracking:
         except (TrackingError, FileNotFoundError) as error:
             notes.append(f"artifacts could not be listed: {error}")
             blobs = known
-        loaded = {p.rpartition("/")[2]: _json(p, data, notes) for p, data in blobs.items()}
+        loaded = {p.rpartition("/")[2]: parsed(p, data, notes) for p, data in blobs.items()}
         return {
             "artifacts": tuple(p for p in artifacts if not p.startswith(f"{ARTIFACT_DIR}/")),
             "environment": loaded.get("environment.json"),
@@ -274,7 +274,7 @@ class Tracking:
 
     def _listed(self, root: str) -> list[str]:
         """Paths of files below the artifact root: all of ours, the others two levels deep."""
-        with _translated("artifacts"):
+        with translated("artifacts"):
             repository = get_artifact_repository(root, tracking_uri=self.uri)
             top = list(repository.list_artifacts(None))
             # What we logged ourselves never falls under the limit.
@@ -288,7 +288,7 @@ class Tracking:
         return sorted(found)[:MAX_LISTED] + sorted(inputs)
 
     def _read(self, root: str, path: str) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="aims-") as folder, _translated(path):
+        with tempfile.TemporaryDirectory(prefix="aims-") as folder, translated(path):
             repository = get_artifact_repository(root, tracking_uri=self.uri)
             local = Path(folder, PurePosixPath(path).name)
             # The step that every repository must implement: `download_artifacts` around it would
@@ -302,7 +302,7 @@ class Tracking:
         outputs = run.outputs.model_outputs if run.outputs else []
         for output in outputs:
             try:
-                with _translated(f"model {output.model_id}"):
+                with translated(f"model {output.model_id}"):
                     model = self._client.get_logged_model(output.model_id)
                 yield self._model(model)
             except (TrackingError, FileNotFoundError) as error:
@@ -317,10 +317,10 @@ class Tracking:
             model_id=model.model_id,
             name=model.name,
             uri=f"models:/{model.model_id}",
-            flavors={name: _flavor_version(name, spec) for name, spec in flavors.items()},
-            model_class=_model_class(flavors),
-            inputs=tuple(_signature(signature.get("inputs"))),
-            outputs=tuple(_signature(signature.get("outputs"))),
+            flavors={name: flavor_version(name, spec) for name, spec in flavors.items()},
+            model_class=model_class(flavors),
+            inputs=tuple(signature_fields(signature.get("inputs"))),
+            outputs=tuple(signature_fields(signature.get("outputs"))),
             requirements=tuple(self._requirements(model.artifact_location)),
             size_bytes=described.get("model_size_bytes"),
             created=moment(model.creation_timestamp),
@@ -336,7 +336,7 @@ class Tracking:
 
     def _model_versions(self, run_id: str, notes: list[str]) -> Iterator[ModelVersionFacts]:
         try:
-            with _translated(f"model versions of run {run_id}"):
+            with translated(f"model versions of run {run_id}"):
                 found = list(self._client.search_model_versions(f"run_id='{run_id}'"))
         except TrackingError as error:
             notes.append(f"registered versions could not be read: {error}")
@@ -348,92 +348,3 @@ class Tracking:
                 aliases=tuple(sorted(version.aliases)),
                 created=moment(version.creation_timestamp),
             )
-
-
-def is_terminated(status: str) -> bool:
-    """Whether a run of this status has ended."""
-    return bool(RunStatus.is_terminated(RunStatus.from_string(status)))
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn whatever MLflow and its stores raise into our two kinds of error."""
-    try:
-        yield
-    except (TrackingError, FileNotFoundError):
-        raise
-    except MlflowException as error:
-        if error.error_code in _ABSENT:
-            raise RunNotFoundError(f"{what}: {error.message}") from error
-        raise TrackingError(f"{what}: {error.message}", "MLflow may be down; try again.") from error
-    except Exception as error:  # requests, botocore, OSError, ...: every store has its own
-        raise TrackingError(f"{what}: {error}", "MLflow may be down; try again.") from error
-
-
-def moment(milliseconds: int) -> datetime:
-    """MLflow's milliseconds since 1970 as a time in UTC; what no calendar has is cut to its end.
-
-    Clients have logged microseconds here, which is a time some fifty thousand years ahead.
-    """
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return datetime.max.replace(tzinfo=UTC) if milliseconds > 0 else _EPOCH
-
-
-def _metrics(run: Run) -> Iterator[MetricFacts]:
-    objects = getattr(run.data, "_metric_objs", None)
-    if objects is None:
-        for key, value in sorted(run.data.metrics.items()):
-            yield MetricFacts(key=key, value=value, step=0, time=None)
-        return
-    for metric in sorted(objects, key=lambda m: m.key):
-        yield MetricFacts(
-            key=metric.key, value=metric.value, step=metric.step, time=moment(metric.timestamp)
-        )
-
-
-def _datasets(run: Run) -> Iterator[DatasetFacts]:
-    for item in run.inputs.dataset_inputs if run.inputs else []:
-        contexts = [tag.value for tag in item.tags if tag.key == "mlflow.data.context"]
-        yield DatasetFacts(
-            name=item.dataset.name,
-            digest=item.dataset.digest,
-            source_type=item.dataset.source_type,
-            source=item.dataset.source,
-            context=contexts[0] if contexts else None,
-            schema_text=item.dataset.schema,
-            profile=item.dataset.profile,
-        )
-
-
-def _json(path: str, data: bytes, notes: list[str]) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        notes.append(f"{path} is not JSON: {error}")
-        return None
-
-
-def _signature(text: Any) -> list[dict[str, Any]]:
-    if not isinstance(text, str):
-        return []
-    fields = json.loads(text)
-    return [field for field in fields if isinstance(field, dict)]
-
-
-def _flavor_version(name: str, spec: Any) -> str:
-    if not isinstance(spec, dict):
-        return ""
-    for key in (f"{name}_version", "sklearn_version", "lgb_version", "xgb_version"):
-        if key in spec:
-            return str(spec[key])
-    return next((str(v) for k, v in sorted(spec.items()) if str(k).endswith("_version")), "")
-
-
-def _model_class(flavors: Mapping[str, Any]) -> str | None:
-    for name, spec in flavors.items():
-        if name != "python_function" and isinstance(spec, dict):
-            return str(spec.get("model_class") or spec.get("model_type") or name)
-    spec = flavors.get("python_function")
-    return str(spec.get("loader_module")) if isinstance(spec, dict) else None
