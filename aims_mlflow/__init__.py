@@ -9,17 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aims_mlflow.api import capture, govern, log_evaluation, system
+    from aims_mlflow.api.capturing import capture
+    from aims_mlflow.api.evaluating import log_evaluation
+    from aims_mlflow.api.governing import govern, system
+    from aims_mlflow.api.robustness import evaluate_robustness
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "capture", "govern", "log_evaluation", "system"]
+__all__ = ["__version__", "capture", "evaluate_robustness", "govern", "log_evaluation", "system"]
 
-_API = frozenset(__all__) - {"__version__"}
+_API = {
+    "capture": "aims_mlflow.api.capturing",
+    "evaluate_robustness": "aims_mlflow.api.robustness",
+    "govern": "aims_mlflow.api.governing",
+    "log_evaluation": "aims_mlflow.api.evaluating",
+    "system": "aims_mlflow.api.governing",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _API:
-        return getattr(import_module("aims_mlflow.api"), name)
+        return getattr(import_module(_API[name]), name)
     raise AttributeError(f"module 'aims_mlflow' has no attribute '{name}'")
 
 

@@ -1,7 +1,10 @@
 """Turn spooled intents into evidence. Runs in the drainer thread and in `aims sync`.
 
-An intent is a small JSON object: `what` (started, evaluated, ended, environment, gap), the MLflow
+An intent is a small JSON object: `what` (started, evaluated, ended, registered, ...), the MLflow
 `uri` and the `run_id`, and what only the process that put it could know.
+
+A run that ends while its parent is open in the same process waits for the end of the parent: only
+then can be told whether it is one candidate of a sweep.
 """
 
 from __future__ import annotations
@@ -10,16 +13,20 @@ import getpass
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aims_mlflow.capture import Captured, capture, record_gap
 from aims_mlflow.environment import collect_environment
 from aims_mlflow.errors import AimsError, LedgerError, TrackingError
 from aims_mlflow.evidence import canonical_bytes, digest, normalise
 from aims_mlflow.facts import TAG_ENDED_BY, TAG_EXCEPTION
+from aims_mlflow.families import Capturing, Family
+from aims_mlflow.nesting import Nesting
+from aims_mlflow.recording import record_gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from aims_mlflow.capture import Captured
     from aims_mlflow.spool import Intent
+    from aims_mlflow.tracking import Tracking
     from aims_mlflow.workspace import Workspace
 
 #: File that carries the environment lock from the training process to capture.
@@ -30,12 +37,14 @@ ENVIRONMENT_FILE = "environment.json"
 class Progress:
     """What was done so far, for the one line at the end of a process.
 
-    `waiting` maps a run to the reason why it could not be captured yet.
+    `waiting` maps a run to the reason why it could not be captured yet; `left` maps a run to the
+    parent that runs elsewhere and whose capture will account for it.
     """
 
     captured: dict[str, Captured] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
 
 
 class Drainer:
@@ -56,8 +65,11 @@ class Drainer:
         self._held: set[str] = set()
         self._unfinished: dict[str, Intent] = {}
         self._environment: bytes | None = None
+        self._nesting = Nesting()
         self._steps: dict[str, Callable[[Intent], None]] = {
             "started": self._started,
+            "resumed": self._resumed,
+            "registered": self._registered,
             "environment": self._known_environment,
             "evaluated": self._evaluated,
             "ended": self._ended,
@@ -73,6 +85,7 @@ class Drainer:
         run_id = str(intent.get("run_id", ""))
         if run_id in self._held:
             # An evaluation that could not be written yet must be there when the run is captured.
+            self._held |= {intent["parent"]} if intent.get("parent") else set()
             return False
         step = self._steps.get(str(intent.get("what")))
         if step is None:
@@ -103,8 +116,22 @@ class Drainer:
             if run_id in self.progress.captured or run_id in recorded:
                 self.process({**intent, "what": "ended"})
 
+    def released(self) -> list[Intent]:
+        """Ends of runs that waited for their parent and are to be processed now."""
+        return self._nesting.released()
+
+    def waiting_children(self) -> list[Intent]:
+        """Ends of runs that wait for the end of their parent."""
+        return self._nesting.waiting()
+
+    def settle(self) -> None:
+        """Nobody will end the open runs any more: their children need not wait for them."""
+        for orphaned in self._nesting.orphans():
+            self.process(orphaned)
+
     def _hold(self, run_id: str, reason: str) -> bool:
-        self._held.add(run_id)
+        # A parent is judged with its children: it waits for what a child still lacks.
+        self._held |= {run_id, *self._nesting.ancestors(run_id)}
         self.progress.waiting[run_id] = reason
         return False
 
@@ -122,13 +149,24 @@ class Drainer:
         """Let the next intents be of another process."""
         self._environment = None
 
+    def forget_runs(self) -> None:
+        """Let the next intents be of another process, whose runs wait for none of this one's."""
+        self._nesting = Nesting()
+
     def _started(self, intent: Intent) -> None:
+        run_id = intent["run_id"]
+        self._nesting.begun(run_id, intent.get("parent"))
+        if intent.get("environment_of"):  # its tag names the run that has the environment
+            return
         if self._environment is None and self._own:
             environment, _ = normalise(collect_environment())
             self._environment = canonical_bytes(environment)
         if self._environment is not None:
             tracking = self.workspace.tracking(intent["uri"])
-            tracking.write_input(intent["run_id"], ENVIRONMENT_FILE, self._environment)
+            tracking.write_input(run_id, ENVIRONMENT_FILE, self._environment)
+
+    def _resumed(self, intent: Intent) -> None:
+        self._nesting.begun(intent["run_id"], None)
 
     def _known_environment(self, intent: Intent) -> None:
         self._environment = str(intent["data"]).encode()
@@ -136,31 +174,82 @@ class Drainer:
     def _evaluated(self, intent: Intent) -> None:
         tracking = self.workspace.tracking(intent["uri"])
         data = canonical_bytes(intent["table"])
-        tracking.write_input(intent["run_id"], f"evaluation-{digest(data)[:12]}.json", data)
+        version = str(intent["table"].get("schema_version"))
+        what = "robustness" if version.startswith("aims.robustness/") else "evaluation"
+        tracking.write_input(intent["run_id"], f"{what}-{digest(data)[:12]}.json", data)
         self._unfinished[intent["run_id"]] = {"uri": intent["uri"], "run_id": intent["run_id"]}
 
     def _ended(self, intent: Intent) -> None:
         run_id = intent["run_id"]
         tracking = self.workspace.tracking(intent["uri"])
-        known = {
-            TAG_EXCEPTION: intent.get("exception"),
-            TAG_ENDED_BY: intent.get("ended_by"),
-        }
-        tags = {key: str(value) for key, value in known.items() if value}
+        self._tag(tracking, intent)
+        parent = self._awaited(tracking, intent)
+        if parent is not None:
+            self._nesting.wait(parent, intent)
+            tracking.forget(run_id)
+        else:
+            self._done(tracking, self._captured(tracking, intent), run_id)
+        self._nesting.ended(run_id)
+
+    def _tag(self, tracking: Tracking, intent: Intent) -> None:
+        """Write to the run what only its process knew; once, however often its end is tried."""
+        known = {TAG_EXCEPTION: "exception", TAG_ENDED_BY: "ended_by"}
+        tags = {key: str(intent[name]) for key, name in known.items() if intent.get(name)}
         if tags:
-            tracking.tag(run_id, tags)
+            tracking.tag(intent["run_id"], tags)
+            for name in known.values():
+                intent.pop(name, None)
+
+    def _awaited(self, tracking: Tracking, intent: Intent) -> str | None:
+        """The parent whose end must come first; None where none is open in the process."""
+        if intent.get("alone") or intent.get("gone"):
+            return None
+        parent: str | None = intent.get("parent")
+        if parent is None and self._nesting.others_open(intent["run_id"]):
+            # Some clients name the parent only after they created the run.
+            parent = tracking.children.head(intent["run_id"]).parent
+            return parent if self._nesting.is_open(parent) else None
+        return parent
+
+    def _captured(self, tracking: Tracking, intent: Intent) -> Family:
         self.workspace.refresh()
-        done = capture(
-            run_id,
+        capturing = self._capturing(tracking)
+        if intent.get("alone"):
+            return capturing.tree(intent["run_id"])
+        return capturing.family(intent["run_id"], gone=bool(intent.get("gone")))
+
+    def _done(self, tracking: Tracking, family: Family, run_id: str) -> None:
+        self.progress.captured |= {one.run_id: one for one in family.captured}
+        members = {run_id, *family.members}
+        if family.left_to is not None:
+            members.update(self._nesting.drop(run_id))
+            self.progress.left |= dict.fromkeys(members, family.left_to)
+        for member in members:
+            tracking.forget(member)
+            self._unfinished.pop(member, None)
+        self._nesting.release(run_id, members)
+
+    def _registered(self, intent: Intent) -> None:
+        """Capture the run of a new model version, unless its end is still to come."""
+        run_id = intent["run_id"]
+        tracking = self.workspace.tracking(intent["uri"])
+        if self._nesting.waits(run_id) or not tracking.children.head(run_id).terminated:
+            return
+        self.workspace.refresh()
+        capturing = self._capturing(tracking)
+        captured = {one.run_id: one for one in capturing.family(run_id).captured}
+        if run_id not in captured:
+            captured[run_id] = capturing.one(run_id)
+        self.progress.captured |= captured
+
+    def _capturing(self, tracking: Tracking) -> Capturing:
+        return Capturing(
             tracking=tracking,
             ledger=self.workspace.ledger(tracking),
             profile=self.workspace.profile,
             source=self._source,
             actor=actor(),
         )
-        tracking.forget(run_id)
-        self._unfinished.pop(run_id, None)
-        self.progress.captured[run_id] = done
 
     def _gap(self, intent: Intent) -> None:
         self._seal_gap(intent, str(intent["reason"]))
@@ -187,6 +276,7 @@ class Drainer:
                 self._seal_gap(intent, reason)
         except LedgerError as failed:
             return self._hold(run_id, failed.message)
+        self._nesting.release(run_id)
         self.progress.waiting.pop(run_id, None)
         return True
 

@@ -35,6 +35,8 @@ def exit_line(drainer: Drainer | None, waiting: Sequence[Intent], spool: Spool) 
         reasons = [r for run, r in (progress.waiting if progress else {}).items() if run in runs]
         why = f" ({reasons[0]})" if reasons else ""
         parts.append(f"{_count(len(runs), 'run')} not captured yet{why}, run: aims sync")
+    if progress and progress.left:
+        parts.append(f"{_count(len(progress.left), 'run')} left to the capture of their sweep")
     if progress and progress.gaps:
         parts.append(f"{_count(len(progress.gaps), 'gap')}: {progress.gaps[0]}")
     if spool.degraded:
@@ -52,6 +54,8 @@ def _captured(progress: Progress) -> str:
     shown = ", ".join(f"{verdicts[v]} {v}" for v in ("FAIL", "INSUFFICIENT", "PASS") if verdicts[v])
     documents = sum(len(c.documents) for c in done)
     run = _count(len(done), "run")
+    swept = sum(c.candidates for c in done)
+    run += f" (and {_count(swept, 'candidate')} of a sweep by digest)" if swept else ""
     return f"captured {run} of {named}, {_count(documents, 'document')}, {shown}; see: aims status"
 
 

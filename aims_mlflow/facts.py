@@ -18,6 +18,8 @@ INPUTS_DIR = "aims/inputs"
 TAG_EXCEPTION = "aims.exception"
 TAG_ENDED_BY = "aims.ended_by"
 TAG_VERDICT = "aims.verdict"
+#: Set by a person on a candidate of a sweep: this one is chosen, whatever the rule says.
+TAG_CHOSEN = "aims.chosen"
 
 
 class MetricFacts(Frozen):
@@ -101,7 +103,8 @@ class SelectionFacts(Frozen):
     """How a run was chosen among the candidates of a sweep.
 
     `chosen_by` is the tag, the rule of the profile, or a registration; `rank` counts from 1 by
-    `metric`, where the rule names one.
+    `metric`, where the rule names one. On the parent itself, an empty `chosen_by` says that none
+    of its candidates was chosen.
     """
 
     parent_run_id: str

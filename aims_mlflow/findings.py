@@ -212,7 +212,7 @@ def _system_findings(
 def _strays(items: list[Evidence]) -> Iterator[Finding]:
     names: dict[str, int] = defaultdict(int)
     for item in items:
-        if item.kind is EvidenceKind.RUN_RECORD:
+        if item.kind is EvidenceKind.RUN_RECORD and item.subject.id == item.subject.run_id:
             names[str((item.body or {})["run"]["experiment_name"])] += 1
     for name, count in sorted(names.items()):
         yield Finding(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.capture import declared_draft, seal_declared
 from aims_mlflow.evidence import EvidenceKind, Subject, SubjectType
+from aims_mlflow.recording import declared_draft, seal_declared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aims_mlflow.evidence import Draft
+    from aims_mlflow.governance.card_text import CardText
     from aims_mlflow.governance.profile import Profile
     from aims_mlflow.governance.system import AISystem
     from aims_mlflow.ledger.log import Entry, Ledger
@@ -42,7 +43,11 @@ def publish(profile: Profile, ledger: Ledger, *, actor: str) -> tuple[Entry, ...
 
 def declarations(profile: Profile) -> list[Draft]:
     """What a profile declares, as drafts: each system, its thresholds, its monitors, the SoA."""
-    drafts = [d for system in profile.systems.values() for d in _of_system(system)]
+    drafts = [
+        d
+        for system in profile.systems.values()
+        for d in _of_system(system, profile.texts.get(system.id))
+    ]
     if profile.soa:
         subject = Subject(type=SubjectType.ORGANIZATION, id="organization")
         decided = {name: row.model_dump(mode="json") for name, row in sorted(profile.soa.items())}
@@ -54,7 +59,7 @@ def declarations(profile: Profile) -> list[Draft]:
     return drafts
 
 
-def _of_system(system: AISystem) -> list[Draft]:
+def _of_system(system: AISystem, text: CardText | None) -> list[Draft]:
     data = system.model_dump(mode="json", exclude_defaults=True)
     subject = Subject(type=SubjectType.SYSTEM, id=system.id, name=system.name)
     thresholds = data.pop("thresholds", [])
@@ -63,9 +68,11 @@ def _of_system(system: AISystem) -> list[Draft]:
     def draft(kind: EvidenceKind, body: dict[str, Any]) -> Draft:
         return declared_draft(kind, system.id, subject, body)
 
-    drafts = [
-        draft(EvidenceKind.SYSTEM_INVENTORY_ENTRY, {"system": data, "declared": system.digest()})
-    ]
+    inventory: dict[str, Any] = {"system": data, "declared": system.digest()}
+    if text is not None and text.sections:
+        # Fields of the card that the text declares are in the system already.
+        inventory["written"] = [{"title": p.title, "text": p.text} for p in text.sections]
+    drafts = [draft(EvidenceKind.SYSTEM_INVENTORY_ENTRY, inventory)]
     if thresholds:
         drafts.append(draft(EvidenceKind.THRESHOLD_CONFIG, {"thresholds": thresholds}))
     if monitors:

@@ -203,7 +203,11 @@ class Robustness(Frozen):
 
 
 class Judgement(Frozen):
-    """One threshold held against one reading. `limit` reads like `"<= 0.1"`."""
+    """One threshold held against one reading. `limit` reads like `"<= 0.1"`.
+
+    `part` says of which part of an evaluation it speaks: `"slice night"`,
+    `"perturbation noise-0.1"`, `"scorer relevance"`; it is empty for all rows and for groups.
+    """
 
     threshold: str
     metric: str
@@ -214,6 +218,7 @@ class Judgement(Frozen):
     verdict: Verdict
     severity: str
     reason: str
+    part: str = ""
     n: int | None = None
     excluded: tuple[str, ...] = ()
     declared: dict[str, Any] = {}

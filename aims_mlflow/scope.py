@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The run tag that carries the system from the training process to capture.
 TAG_SYSTEM = "aims.system"
+#: The run whose environment lock is also this run's: both were begun by one process.
+TAG_ENVIRONMENT_OF = "aims.environment_of"
 
 
 class Scope:

@@ -48,7 +48,10 @@ class Watch:
         self._idle = threading.Event()
         self._idle.set()
         self._thread: threading.Thread | None = None
-        self._open: set[str] = set()
+        #: The open runs, each with the run whose environment is also its own; None where nobody
+        #: recorded the environment of this process for it.
+        self._open: dict[str, str | None] = {}
+        self._parents: dict[str, str] = {}
         self._changed = time.monotonic()
         self._pending: list[Intent] = []
         self._failed: list[Intent] = []
@@ -79,14 +82,34 @@ class Watch:
     def report(self) -> tuple[Drainer | None, list[Intent]]:
         """The drainer with its progress, and the intents that still wait."""
         with self._mutex:
-            return self._drainer, [*self._failed, *self._pending, *self.spool.take()]
+            held = self._drainer.waiting_children() if self._drainer else []
+            return self._drainer, [*self._failed, *self._pending, *held, *self.spool.take()]
+
+    def is_open(self, run_id: str | None) -> bool:
+        """Whether a run was begun in this process and has not ended."""
+        return run_id in self._open
+
+    def environment_of(self, run_id: str) -> str | None:
+        """The run whose environment is that of an open run of this process; None for others."""
+        return self._open.get(run_id)
+
+    def open_parent(self, run_id: str) -> str | None:
+        """The parent of a run, where that is open in this process."""
+        parent = self._parents.get(run_id)
+        return parent if self.is_open(parent) else None
 
     def _note(self, intent: Intent) -> None:
         self._changed = time.monotonic()
         if intent["what"] == "started":
-            self._open.add(intent["run_id"])
+            run_id, parent = intent["run_id"], intent.get("parent")
+            self._open[run_id] = intent.get("environment_of", run_id)
+            if parent is not None:
+                self._parents[run_id] = parent
+        elif intent["what"] == "resumed":
+            self._open.setdefault(intent["run_id"], None)
         elif intent["what"] == "ended":
-            self._open.discard(intent["run_id"])
+            self._open.pop(intent["run_id"], None)
+            self._parents.pop(intent["run_id"], None)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="aims-drainer", daemon=True)
@@ -124,6 +147,23 @@ class Watch:
     def _drain(self) -> bool:
         drainer = self._ready()
         drainer.begin()
+        self._work(drainer)
+        if self.exiting.is_set():
+            # Whatever is still open, nobody will end: its children wait for nothing any more.
+            drainer.settle()
+            with self._mutex:
+                self._pending += drainer.released()
+            self._work(drainer)
+        drainer.capture_unfinished()
+        with self._mutex:
+            self._pending, self._failed = self._failed, []
+            if not self._pending and not drainer.waiting_children():
+                self.spool.forget()
+            if not self._wake.is_set():
+                self._idle.set()
+            return bool(self._pending)
+
+    def _work(self, drainer: Drainer) -> None:
         while (intent := self._next()) is not None:
             began = time.monotonic()
             done = drainer.process(intent)
@@ -132,15 +172,8 @@ class Watch:
                 self._pending.pop(0)
                 if not done:
                     self._failed.append(intent)
+                self._pending += drainer.released()
             self._rest(time.monotonic() - began)
-        drainer.capture_unfinished()
-        with self._mutex:
-            self._pending, self._failed = self._failed, []
-            if not self._pending:
-                self.spool.forget()
-            if not self._wake.is_set():
-                self._idle.set()
-            return bool(self._pending)
 
     def _next(self) -> Intent | None:
         with self._mutex:
@@ -224,14 +257,44 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def run_started(uri: str, run_id: str) -> None:
-    """A run began: the drainer records this process's environment for it."""
+def environment_of(run_id: str) -> str | None:
+    """The run whose environment is that of an open run of this process; None for others."""
+    return _watch.environment_of(run_id) if _watch is not None else None
+
+
+def run_started(uri: str, run_id: str, parent: str | None = None) -> None:
+    """A run began: the drainer records this process's environment for it.
+
+    A child of a run that is open in this process shares its environment, and waits for its end.
+    """
     if getattr(_draining, "now", False):
         return
     scope = current_scope()
     if scope is not None:
         scope.runs.append(run_id)
-    watch().put({"what": "started", "uri": uri, "run_id": run_id})
+    intent: Intent = {"what": "started", "uri": uri, "run_id": run_id}
+    if parent is not None and watch().is_open(parent):
+        intent["parent"] = parent
+        owner = environment_of(parent)
+        if owner is not None:
+            intent["environment_of"] = owner
+    watch().put(intent)
+
+
+def run_resumed(uri: str, run_id: str) -> None:
+    """A run that had ended, or that another process began, runs in this process."""
+    if not getattr(_draining, "now", False):
+        watch().put({"what": "resumed", "uri": uri, "run_id": run_id})
+
+
+def registered(uri: str, run_id: str, name: str, version: str) -> None:
+    """A version of a registered model was made from a run: the card of the run goes with it.
+
+    A run that is open in this process gets its card, and the version with it, at its end.
+    """
+    if not getattr(_draining, "now", False) and not watch().is_open(run_id):
+        intent = {"what": "registered", "uri": uri, "run_id": run_id, "version": [name, version]}
+        watch().put(intent)
 
 
 def run_ended(uri: str, run_id: str, status: str) -> None:
@@ -244,11 +307,14 @@ def run_ended(uri: str, run_id: str, status: str) -> None:
         intent["exception"] = exception
     if _process_is_ending:
         intent["ended_by"] = "interpreter exit"
+    parent = watch().open_parent(run_id)
+    if parent is not None:
+        intent["parent"] = parent
     watch().put(intent)
 
 
 def evaluated(uri: str, run_id: str, table: dict[str, Any]) -> None:
-    """An evaluation was logged: aggregates only."""
+    """An evaluation was logged, or a robustness evaluation: aggregates only."""
     watch().put({"what": "evaluated", "uri": uri, "run_id": run_id, "table": table})
 
 

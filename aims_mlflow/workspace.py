@@ -136,7 +136,7 @@ class Workspace:
         if self.folder is None:
             return ""
         parts = []
-        for path in sorted(self.folder.rglob("*.y*ml")):
+        for path in sorted((*self.folder.rglob("*.y*ml"), *self.folder.rglob("*.card.md"))):
             try:
                 stat = path.stat()
             except OSError:

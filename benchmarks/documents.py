@@ -20,7 +20,7 @@ import pandas as pd
 from fairlearn import metrics as fair
 from sklearn.metrics import accuracy_score
 
-from aims_mlflow.capture import plan
+from aims_mlflow.planning import plan
 from aims_mlflow.facts import RunFacts
 from aims_mlflow.governance.profile import Profile
 from aims_mlflow.governance.system import AISystem
@@ -105,7 +105,7 @@ def main() -> None:
         evaluations=(table.model_dump(mode="json"),),
     )
     profile = Profile(systems={SYSTEM.id: SYSTEM})
-    planned, _report = plan(facts, profile)
+    planned = plan(facts, profile).items
     stamp = Stamp(version=1, supersedes=None, evidence_id="0" * 64)
     documents = {p.stem: p for p in planned if p.stem in ("model_card", "evaluation_report")}
 

@@ -51,17 +51,32 @@ def key_figures(report: EvaluationReport) -> tuple[KeyFigure, ...]:
         for reading in score.overall
         if reading.value is not None
     ]
+    read += _scored(report)
     logged = [KeyFigure(metric=metric.key, value=metric.value) for metric in report.logged_metrics]
     named = {(figure.metric, figure.dataset) for figure in judged}
     others = [figure for figure in read or logged if (figure.metric, figure.dataset) not in named]
     return tuple((judged + others)[:_MAX_FIGURES])
 
 
+def _scored(report: EvaluationReport) -> list[KeyFigure]:
+    scorers = report.genai.scorers if report.genai else ()
+    found = []
+    for scorer in scorers:
+        rated = scorer.pass_rate is not None
+        value = scorer.pass_rate if rated else scorer.mean
+        if value is not None:
+            metric = "pass_rate" if rated else "mean_score"
+            dataset = f"scorer {cut_text(scorer.scorer)}"
+            found.append(KeyFigure(metric=metric, value=value, dataset=dataset, n=scorer.n))
+    return found
+
+
 def _judged(judgement: Judgement) -> KeyFigure:
+    place = ", ".join(filter(None, (judgement.dataset, cut_text(judgement.part))))
     return KeyFigure(
         metric=cut_text(judgement.metric),
         value=judgement.value,
-        dataset=judgement.dataset,
+        dataset=place or None,
         feature=judgement.feature,
         n=judgement.n,
         limit=judgement.limit,

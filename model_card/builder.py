@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.catalogue.loader import load_catalogue
-from aims_mlflow.evidence import normalise
+from aims_mlflow.evidence import EvidenceKind, normalise
 from aims_mlflow.governance.system import AISystem, RiskTier
 from aims_mlflow.model_card.about import describe
 from aims_mlflow.model_card.bounds import cut_text, plain
 from aims_mlflow.model_card.card import Card, Section, Statement, Status
 from aims_mlflow.model_card.declared import DECLARATIONS
-from aims_mlflow.model_card.measured import MEASURED, SCHEMA, model_name, unplaced_datasets
+from aims_mlflow.model_card.measured import MEASURED, SCHEMA, with_changes
+from aims_mlflow.model_card.run_fields import model_name, unplaced_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from aims_mlflow.catalogue.loader import CardField
-    from aims_mlflow.facts import RunFacts
+    from aims_mlflow.facts import Redaction, RunFacts
+    from aims_mlflow.governance.authorship import Authorship
+    from aims_mlflow.governance.card_text import Written
+    from aims_mlflow.model_card.card import EvidenceLink
+    from aims_mlflow.model_card.diff import CardDiff
     from aims_mlflow.model_card.evaluation import EvaluationReport
 
 SECTION_TITLES = {
@@ -33,10 +38,16 @@ _TITLES = {"system_id": "AI system", "card_id": "Card id"}
 _HIGH_RISK = (RiskTier.HIGH, RiskTier.UNACCEPTABLE)
 
 
+#: Places of left-out secrets that a note names.
+_MAX_NAMED = 10
+
+
 class _Given(NamedTuple):
     status: Status
     value: Any
     source: str
+    evidence: tuple[EvidenceKind, ...] = ()
+    authorship: Authorship | None = None
 
 
 class _Sources(NamedTuple):
@@ -45,12 +56,26 @@ class _Sources(NamedTuple):
     system: AISystem | None
     report: EvaluationReport
     where: Callable[..., str]
+    authorship: Callable[..., Authorship | None] | None
+    sealed: frozenset[EvidenceKind]
+    changes: CardDiff | None
 
     def file(self, *path: str) -> str:
         """File and line of a key of the system's declaration, or the file that should exist."""
         if self.system is not None:
             return self.where(self.system.id, *path)
         return f"governance/systems/{self.system_id or '<id>'}.yaml"
+
+    def declared(self, system: AISystem, value: Any, *path: str) -> _Given:
+        """What stands at a key of the system's declaration, with its line and who wrote it."""
+        author = self.authorship(system.id, *path) if self.authorship and _is_told(value) else None
+        return _Given(Status.DECLARED, value, self.file(*path), authorship=author)
+
+    def rests_on(self, kinds: tuple[EvidenceKind, ...]) -> tuple[EvidenceKind, ...]:
+        """Those of `kinds` that were sealed for this card, else the run's own record."""
+        found = tuple(kind for kind in kinds if kind in self.sealed)
+        fallback = {EvidenceKind.RUN_RECORD} & self.sealed if kinds else ()
+        return found or tuple(fallback)
 
 
 def build_card(
@@ -59,6 +84,11 @@ def build_card(
     system: AISystem | None,
     report: EvaluationReport,
     where: Callable[..., str],
+    *,
+    evidence: Sequence[EvidenceLink] = (),
+    authorship: Callable[..., Authorship | None] | None = None,
+    written: Sequence[Written] = (),
+    changes: CardDiff | None = None,
 ) -> Card:
     """The model card of a run.
 
@@ -68,8 +98,14 @@ def build_card(
         system: Its declaration; None when no file declares it.
         report: The evaluation report of the same run; all numbers of the card are its numbers.
         where: `where(system_id, *path)` gives `file:line` of a key of the declaration.
+        evidence: The sealed facts of the same run; measured statements name those they rest on.
+        authorship: `authorship(system_id, *path)` tells who last touched a key of the
+            declaration; nobody is named where it is None.
+        written: Sections that people wrote by hand for the cards of this system.
+        changes: What changed since the version in production.
     """
-    sources = _Sources(facts, system_id, system, report, where)
+    sealed = frozenset(link.kind for link in evidence)
+    sources = _Sources(facts, system_id, system, report, where, authorship, sealed, changes)
     statements = [_statement(field, sources) for field in load_catalogue().card_fields]
     return Card(
         run_id=facts.run_id,
@@ -81,6 +117,8 @@ def build_card(
         system_name=system.name if system else None,
         about=describe(facts, system_id, system, report),
         sections=tuple(_sections(statements)),
+        written=tuple(written),
+        evidence=tuple(evidence),
         notes=tuple(_notes(facts)),
     )
 
@@ -111,7 +149,9 @@ def _statement(field: CardField, sources: _Sources) -> Statement:
     first = given[0] if given else _not_given(field, sources)
     beside = given[1] if len(given) > 1 else None
     owner = sources.system.owner if sources.system else None
-    answers = field.filled_by != "machine" and first.status is not Status.MEASURED
+    answers = first.status is Status.MISSING or (
+        field.filled_by != "machine" and first.status is not Status.MEASURED
+    )
     return Statement(
         field=field.field,
         title=_TITLES.get(field.field) or field.field.replace("_", " ").capitalize(),
@@ -121,8 +161,11 @@ def _statement(field: CardField, sources: _Sources) -> Statement:
         required=is_required(field.required, sources.system),
         value=first.value,
         source=first.source,
+        evidence=first.evidence,
+        authorship=first.authorship,
         declared=beside.value if beside else None,
         declared_source=beside.source if beside else "",
+        declared_authorship=beside.authorship if beside else None,
         fix=_fix(field, sources) if first.status is Status.MISSING else "",
         owner=owner.name if owner and answers else None,
     )
@@ -134,17 +177,19 @@ def _given(field: CardField, sources: _Sources) -> Iterator[_Given]:
     if name in MEASURED:
         measured = MEASURED[name]
         value = plain(measured.read(sources.facts, sources.report))
-        yield _Given(Status.MEASURED, value, measured.source)
+        value = with_changes(name, value, sources.facts, sources.changes)
+        kinds = sources.rests_on(measured.evidence)
+        yield _Given(Status.MEASURED, value, measured.source, evidence=kinds)
     if sources.system is None:
         return
     if name in DECLARATIONS:
         declaration = DECLARATIONS[name]
         value = plain(declaration.read(sources.system))
-        yield _Given(Status.DECLARED, value, sources.file(declaration.key))
+        yield sources.declared(sources.system, value, declaration.key)
     if name in sources.system.card:
         # YAML may hold anything: sets, times without zone, deep nesting.
         value, _ = normalise(sources.system.card[name])
-        yield _Given(Status.DECLARED, value, sources.file("card", name))
+        yield sources.declared(sources.system, value, "card", name)
 
 
 def _not_given(field: CardField, sources: _Sources) -> _Given:
@@ -179,8 +224,20 @@ def _fix(field: CardField, sources: _Sources) -> str:
 
 def _notes(facts: RunFacts) -> Iterator[str]:
     yield from (cut_text(note) for note in facts.notes)
+    if facts.redactions:
+        yield _left_out(facts.redactions)
     for name in unplaced_datasets(facts):
         yield (
             f"The dataset '{name}' was logged without saying what it was used for: "
             'mlflow.log_input(dataset, context="training")'
         )
+
+
+def _left_out(redactions: Sequence[Redaction]) -> str:
+    places = list(dict.fromkeys(redaction.where for redaction in redactions))
+    count, named = len(places), ", ".join(cut_text(place) for place in places[:_MAX_NAMED])
+    more = f" and {count - _MAX_NAMED:,} more" if count > _MAX_NAMED else ""
+    what = "1 value was left out because it looked like a secret"
+    if count > 1:
+        what = f"{count:,} values were left out because they looked like secrets"
+    return f"{what}: {named}{more}"

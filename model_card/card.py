@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from aims_mlflow.evidence import EvidenceKind, Frozen, UtcDatetime
 from aims_mlflow.governance.authorship import Authorship
+from aims_mlflow.governance.card_text import Written
 from aims_mlflow.model_card.bounds import plain
 from aims_mlflow.readings import Verdict
 
@@ -32,15 +33,6 @@ class EvidenceLink(Frozen):
     kind: EvidenceKind
     subject: str
     content_digest: str
-
-
-class Written(Frozen):
-    """A section that people wrote by hand in `<id>.card.md`; Markdown."""
-
-    title: str
-    text: str
-    source: str
-    authorship: Authorship | None = None
 
 
 class Statement(Frozen):
@@ -158,9 +150,11 @@ class Card(Frozen):
         raise KeyError(field)
 
     def body(self) -> dict[str, Any]:
-        """The card as plain data.
+        """The card as plain data; its evidence links stand under `rests_on`.
 
         NaN is left as it is: `aims_mlflow.evidence.normalise` turns it into text and notes that.
         """
         data: dict[str, Any] = plain(self)
-        return data | {"completeness": plain(self.completeness)}
+        # In JSON, `evidence` is what seals the document itself.
+        links = data.pop("evidence")
+        return data | {"rests_on": links, "completeness": plain(self.completeness)}

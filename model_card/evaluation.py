@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from aims_mlflow.evidence import Frozen, UtcDatetime
 from aims_mlflow.facts import SelectionFacts
 from aims_mlflow.model_card.bounds import bound_list, cut_text, cut_texts, plain
+from aims_mlflow.model_card.insufficiency import Insufficiency, digest_of, insufficiencies
 from aims_mlflow.readings import Interval, Judgement, Robustness, Scores, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from aims_mlflow.facts import RunFacts
     from aims_mlflow.governance.system import AISystem
@@ -32,14 +32,6 @@ class EvaluatedDataset(Frozen):
     name: str
     n: int
     digest: str | None = None
-
-
-class Insufficiency(Frozen):
-    """Something that could not be judged: what, why, and the line to add."""
-
-    subject: str
-    reason: str
-    fix: str = ""
 
 
 class ScorerResult(Frozen):
@@ -73,6 +65,8 @@ class Comparison(Frozen):
     """One measured value beside that of the model version in production.
 
     `delta` is this run minus production; `better` is None where neither direction is better.
+    `delta_interval` is its confidence interval where both values have one: a change whose
+    interval holds 0 is within noise.
     """
 
     metric: str
@@ -82,6 +76,13 @@ class Comparison(Frozen):
     baseline: float | None
     delta: float | None
     better: bool | None
+    delta_interval: Interval | None = None
+
+    @property
+    def within_noise(self) -> bool | None:
+        """Whether the change may be chance; None where no interval tells."""
+        interval = self.delta_interval
+        return None if interval is None else interval.low <= 0 <= interval.high
 
 
 class BaselineComparison(Frozen):
@@ -145,6 +146,10 @@ def build_report(
     scores: Sequence[Scores],
     judgements: Sequence[Judgement],
     problems: Sequence[str],
+    *,
+    robustness: Sequence[Robustness] = (),
+    genai: GenAIEvaluation | None = None,
+    baseline: BaselineComparison | None = None,
 ) -> EvaluationReport:
     """The evaluation report of a run.
 
@@ -155,6 +160,9 @@ def build_report(
         scores: One for each evaluated dataset.
         judgements: One for each threshold that a run can answer, and dataset.
         problems: What was given to `log_evaluation` and refused.
+        robustness: What `evaluate_robustness` recorded.
+        genai: What the scorers of `mlflow.genai.evaluate` said.
+        baseline: The comparison with the version in production.
     """
     metrics = sorted(facts.metrics, key=lambda metric: metric.key)
     return EvaluationReport(
@@ -170,93 +178,16 @@ def build_report(
             LoggedMetric(key=cut_text(m.key), value=m.value, step=m.step, time=m.time)
             for m in metrics
         ),
-        datasets=tuple(_evaluated(score, facts) for score in scores),
+        datasets=tuple(
+            EvaluatedDataset(name=s.dataset, n=s.n, digest=digest_of(s.dataset, facts))
+            for s in scores
+        ),
         declared_digest=system.digest() if system else None,
-        insufficient=tuple(_insufficiencies(facts, system_id, system, scores, judgements))
-        + tuple(_refused(problem, system) for problem in problems),
+        insufficient=tuple(
+            insufficiencies(facts, system_id, system, scores, judgements, genai, problems)
+        ),
+        robustness=tuple(robustness),
+        genai=genai,
+        selection=facts.selection,
+        baseline=baseline,
     )
-
-
-def _evaluated(score: Scores, facts: RunFacts) -> EvaluatedDataset:
-    # Two inputs of one name and different digests leave open which one was evaluated.
-    digests = {dataset.digest for dataset in facts.datasets if dataset.name == score.dataset}
-    return EvaluatedDataset(
-        name=score.dataset, n=score.n, digest=digests.pop() if len(digests) == 1 else None
-    )
-
-
-def _insufficiencies(
-    facts: RunFacts,
-    system_id: str | None,
-    system: AISystem | None,
-    scores: Sequence[Scores],
-    judgements: Sequence[Judgement],
-) -> Iterator[Insufficiency]:
-    if not judgements:
-        yield _no_threshold(system_id, system)
-    if not scores:
-        yield Insufficiency(
-            subject="Evaluation",
-            reason="the run logged no evaluation",
-            fix=_log_evaluation(system),
-        )
-    for score in scores:
-        yield from _unidentified(score, facts)
-        yield from _ungrouped(score, system)
-    for judgement in judgements:
-        if judgement.verdict is Verdict.INSUFFICIENT:
-            yield Insufficiency(subject=judgement.threshold, reason=judgement.reason)
-
-
-def _no_threshold(system_id: str | None, system: AISystem | None) -> Insufficiency:
-    subject = "Thresholds"
-    if system is not None:
-        return Insufficiency(
-            subject=subject,
-            reason=f"the system '{system.id}' declares no threshold that a run can answer",
-            fix="thresholds: [{id: min-accuracy, metric: accuracy, min: ..., reason: ...}]",
-        )
-    if system_id is not None:
-        return Insufficiency(
-            subject=subject,
-            reason=f"no file declares the system '{system_id}', so nothing has a limit",
-            fix=f"governance/systems/{system_id}.yaml: {{id: {system_id}, name: ...}}",
-        )
-    return Insufficiency(
-        subject=subject,
-        reason="the run belongs to no AI system, so nothing has a limit",
-        fix='@aims_mlflow.govern("...")',
-    )
-
-
-def _unidentified(score: Scores, facts: RunFacts) -> Iterator[Insufficiency]:
-    if _evaluated(score, facts).digest is None:
-        yield Insufficiency(
-            subject=f"Dataset {score.dataset}",
-            reason="the run logged no one dataset of this name, so its digest is not known",
-            fix=(
-                f"mlflow.log_input(mlflow.data.from_pandas(frame, name={score.dataset!r}), "
-                'context="evaluation")'
-            ),
-        )
-
-
-def _ungrouped(score: Scores, system: AISystem | None) -> Iterator[Insufficiency]:
-    if system is not None and system.sensitive_features and not score.groups:
-        yield Insufficiency(
-            subject=f"Groups of {score.dataset}",
-            reason="sensitive features are declared, and the evaluation names no group",
-            fix=_log_evaluation(system),
-        )
-
-
-def _refused(problem: str, system: AISystem | None) -> Insufficiency:
-    return Insufficiency(
-        subject="Evaluation", reason=f"refused: {cut_text(problem)}", fix=_log_evaluation(system)
-    )
-
-
-def _log_evaluation(system: AISystem | None) -> str:
-    names = [feature.name for feature in system.sensitive_features] if system else []
-    groups = f", sensitive_features=frame[{json.dumps(names)}]" if names else ""
-    return f"aims_mlflow.log_evaluation(y_true, y_pred{groups})"

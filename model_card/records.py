@@ -45,6 +45,7 @@ def run_record(facts: RunFacts, system_id: str | None) -> dict[str, Any]:
         "models": [model_summary(model) for model in facts.models],
         "registered_versions": registered_versions(facts),
         "artifacts": bound_list(facts.artifacts),
+        "redactions": bound_list([r.model_dump() for r in facts.redactions]),
         "notes": cut_texts(facts.notes),
     }
 

@@ -5,7 +5,7 @@ Nothing here measures; it only says exactly what is wrong with an input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aims_mlflow.errors import EvaluationInputError
@@ -54,7 +54,7 @@ class Column(NamedTuple):
 
         if self.missing.any():
             raise EvaluationInputError(
-                f"{self.name} has {_places(self.missing, 'missing value')}.",
+                f"{self.name} has {places(self.missing, 'missing value')}.",
                 "Drop or fill these rows before the evaluation; a missing value has no verdict.",
             )
         infinite = (
@@ -64,7 +64,7 @@ class Column(NamedTuple):
         )
         if infinite.any():
             raise EvaluationInputError(
-                f"{self.name} has {_places(infinite, 'infinite value')}.",
+                f"{self.name} has {places(infinite, 'infinite value')}.",
                 "Look for a division by zero or an overflow where the values come from.",
             )
         return self
@@ -79,7 +79,7 @@ def read_array(name: str, values: Any) -> Array:
     import narwhals as nw
     import numpy as np
 
-    native = _native(values)
+    native = _native(name, values)
     if isinstance(native, nw.Series | nw.DataFrame):
         found: Array = native.to_numpy()
         return found
@@ -112,7 +112,15 @@ def read_column(name: str, values: Any) -> Column:
     Raises:
         EvaluationInputError: It cannot be read, or has more than one dimension.
     """
-    array = read_array(name, values)
+    return as_column(name, read_array(name, values))
+
+
+def as_column(name: str, array: Array) -> Column:
+    """An array of shape (n,) as a column.
+
+    Raises:
+        EvaluationInputError: It has more than one dimension, or cannot be compared.
+    """
     if array.ndim != 1:
         raise EvaluationInputError(
             f"{name} has the shape {array.shape}, and one value per row is needed.",
@@ -162,7 +170,7 @@ def read_features(values: Any) -> tuple[Column, ...]:
 
     if values is None:
         return ()
-    native = _native(values)
+    native = _native("sensitive_features", values)
     if isinstance(native, nw.DataFrame):
         named = {str(name): native.get_column(name).to_numpy() for name in native.columns}
     elif isinstance(native, nw.Series):
@@ -175,10 +183,50 @@ def read_features(values: Any) -> tuple[Column, ...]:
         named = {f"sensitive_feature_{i}": column for i, column in enumerate(columns)}
     given = len(native.columns) if isinstance(native, nw.DataFrame) else len(named)
     if len(named) < given:
-        raise EvaluationInputError(
-            "sensitive_features has two columns of the same name.", "Rename one of them."
-        )
+        raise _repeated("sensitive_features")
     return tuple(read_column(name, column) for name, column in named.items())
+
+
+def column_names(name: str, values: Any) -> tuple[str, ...] | None:
+    """The column names of a data frame; None for anything else.
+
+    Raises:
+        EvaluationInputError: Two columns have one name.
+    """
+    import narwhals as nw
+
+    native = _native(name, values)
+    if not isinstance(native, nw.DataFrame):
+        return None
+    names = tuple(str(column) for column in native.columns)
+    if len(set(names)) < len(names):
+        raise _repeated(name)
+    return names
+
+
+def read_named(
+    name: str, values: Any, wanted: Collection[str]
+) -> tuple[dict[str, Array], dict[str, int]]:
+    """The columns of a data frame or a dict that are wanted and there, and lengths to check.
+
+    The others are not read: the evaluated rows may have hundreds of columns.
+
+    Raises:
+        EvaluationInputError: Columns have no name, or two of them the same.
+    """
+    if isinstance(values, Mapping):
+        given = {str(key): column for key, column in values.items()}
+        found = {key: read_array(key, given[key]) for key in given if key in wanted}
+        return found, {f"{name}['{key}']": len(column) for key, column in found.items()}
+    names = column_names(name, values)
+    if names is None:
+        raise EvaluationInputError(
+            f"{name} cannot be a {type(values).__name__}: its columns need names.",
+            "Pass a pandas, Polars or Arrow data frame, or a dict of columns.",
+        )
+    native = _native(name, values)
+    found = {key: native[:, i].to_numpy() for i, key in enumerate(names) if key in wanted}
+    return found, {name: native.shape[0]}
 
 
 def check_lengths(columns: Mapping[str, int]) -> None:
@@ -198,7 +246,7 @@ def check_lengths(columns: Mapping[str, int]) -> None:
         )
 
 
-def _native(values: Any) -> Any:
+def _native(name: str, values: Any) -> Any:
     """A Narwhals frame or series; anything else as it is.
 
     Raises:
@@ -209,9 +257,11 @@ def _native(values: Any) -> Any:
     try:
         return nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:
-        raise EvaluationInputError(
-            "sensitive_features has two columns of the same name.", "Rename one of them."
-        ) from error
+        raise _repeated(name) from error
+
+
+def _repeated(name: str) -> EvaluationInputError:
+    return EvaluationInputError(f"{name} has two columns of the same name.", "Rename one of them.")
 
 
 def _numbers(name: str, array: Array, missing: npt.NDArray[np.bool_], *, whole: bool) -> Column:
@@ -227,8 +277,8 @@ def _numbers(name: str, array: Array, missing: npt.NDArray[np.bool_], *, whole: 
     return Column(name, "number", values, missing)
 
 
-def _places(where: npt.NDArray[np.bool_], what: str) -> str:
-    """`3 missing values (rows 0, 4, 7)`, counted from 0, the first five."""
+def places(where: npt.NDArray[np.bool_], what: str) -> str:
+    """How many rows have it, and the first five of them: `3 missing values (rows 0, 4, 7)`."""
     rows = where.nonzero()[0].tolist()
     shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
     return f"{len(rows)} {what}{'s' * (len(rows) > 1)} (row{'s' * (len(rows) > 1)} {shown})"

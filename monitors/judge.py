@@ -6,24 +6,23 @@ value beyond the limit, whatever else was left out.
 
 from __future__ import annotations
 
-import difflib
 import math
-from operator import gt, lt
 from typing import TYPE_CHECKING
 
 from aims_mlflow.governance.metrics import MetricFamily
 from aims_mlflow.monitors.bias import disparity, worst_group
-from aims_mlflow.monitors.performance import overall_metric
+from aims_mlflow.monitors.judge_parts import judge_robustness, judge_scorer
+from aims_mlflow.monitors.performance import overall_metric, row_metric
+from aims_mlflow.monitors.verdicts import held, judgement, near, nothing_to_judge, too_few
 from aims_mlflow.readings import Judgement, Reading, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from aims_mlflow.governance.system import Threshold
-    from aims_mlflow.monitors.tables import EvaluationTable
-
-#: A rate of counts that equals the limit on paper may miss it by a few units in the last place.
-TOLERANCE = 1e-12
+    from aims_mlflow.monitors.judge_parts import ScorerSummary
+    from aims_mlflow.monitors.tables import CountRow, EvaluationTable
+    from aims_mlflow.readings import Robustness
 
 
 def judge(
@@ -31,6 +30,8 @@ def judge(
     tables: Sequence[EvaluationTable],
     logged: Mapping[str, float],
     problems: Sequence[str] = (),
+    robustness: Sequence[Robustness] = (),
+    scorers: Mapping[str, ScorerSummary] | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge every threshold that a run can answer.
 
@@ -40,67 +41,62 @@ def judge(
         logged: Metrics that the training script logged itself, by key.
         problems: Evaluations that were refused or cannot be read; they withhold a PASS from a
             threshold that is held against every evaluation.
+        robustness: The run's robustness evaluations, for thresholds that name a perturbation. One
+            without a dataset is held against each.
+        scorers: By name, what each scorer of `mlflow.genai.evaluate` said: its pass rate (0 to 1)
+            and its mean, None where it gives no such values, and the number of assessments.
 
     Returns:
         In the order of the thresholds, one for each, or one for each of its datasets.
     """
-    return tuple(
-        judgement
-        for threshold in thresholds
-        if threshold.judged_on_runs
-        for judgement in _judge(threshold, tables, logged, problems)
-    )
-
-
-def _judge(
-    threshold: Threshold,
-    tables: Sequence[EvaluationTable],
-    logged: Mapping[str, float],
-    problems: Sequence[str],
-) -> Iterator[Judgement]:
-    if threshold.logged_metric is not None:
-        yield _judge_logged(threshold, threshold.logged_metric, logged)
-        return
-    chosen = [t for t in tables if threshold.dataset in (None, t.dataset)]
-    for table in chosen:
-        yield _judge_table(threshold, table)
-    if not chosen or (problems and threshold.dataset is None):
-        reason = _nothing_to_judge(threshold, tables, problems)
-        yield _judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
-
-
-def _nothing_to_judge(
-    threshold: Threshold, tables: Sequence[EvaluationTable], problems: Sequence[str]
-) -> str:
-    if problems:
-        return f"an evaluation was refused: {'; '.join(problems)}"
-    if not tables:
-        return "no evaluation was logged; add aims_mlflow.log_evaluation(...)"
-    names = ", ".join(f"'{table.dataset}'" for table in tables)
-    return (
-        f"no evaluation of the dataset '{threshold.dataset}' was logged, only of {names}; "
-        f"add aims_mlflow.log_evaluation(..., dataset={threshold.dataset!r})"
-    )
+    found: list[Judgement] = []
+    for threshold in thresholds:
+        if not threshold.judged_on_runs:
+            continue
+        if threshold.logged_metric is not None:
+            found.append(_judge_logged(threshold, threshold.logged_metric, logged))
+        elif threshold.scorer is not None:
+            found.append(judge_scorer(threshold, threshold.scorer, scorers or {}))
+        elif threshold.perturbation is not None:
+            found += judge_robustness(threshold, threshold.perturbation, robustness, problems)
+        else:
+            found += _judge_tables(threshold, tables, problems)
+    return tuple(found)
 
 
 def _judge_logged(threshold: Threshold, key: str, logged: Mapping[str, float]) -> Judgement:
     value = logged.get(key)
     if value is None:
-        near = difflib.get_close_matches(key, logged, n=3)
-        hint = f"; did you mean {' or '.join(repr(k) for k in near)}?" if near else ""
-        reason = f"the run logged no metric '{key}'{hint}"
+        reason = f"the run logged no metric '{key}'{near(key, logged)}"
     elif not math.isfinite(value):
         reason = f"'{key}' was logged as {value}, which is no number"
     else:
-        verdict, reason = _held(threshold, value)
-        return _judgement(threshold, threshold.dataset, verdict, reason, value=value)
-    return _judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
+        verdict, reason = held(threshold, value)
+        return judgement(threshold, threshold.dataset, verdict, reason, value=value)
+    return judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
+
+
+def _judge_tables(
+    threshold: Threshold, tables: Sequence[EvaluationTable], problems: Sequence[str]
+) -> Iterator[Judgement]:
+    chosen = [t for t in tables if threshold.dataset in (None, t.dataset)]
+    for table in chosen:
+        yield _judge_table(threshold, table)
+    if not chosen or (problems and threshold.dataset is None):
+        call = "aims_mlflow.log_evaluation(...{})"
+        reason = nothing_to_judge(
+            threshold, "evaluation", [table.dataset for table in tables], problems, call
+        )
+        yield judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
 
 
 def _judge_table(threshold: Threshold, table: EvaluationTable) -> Judgement:
-    reading = _read(threshold, table)
-    verdict, reason = _verdict(threshold, table, reading)
-    return _judgement(
+    row = table.overall
+    if threshold.slice is not None:
+        row = _slice(table, threshold.slice) or row
+    reading = _read(threshold, table, row)
+    verdict, reason = _verdict(threshold, table, row, reading)
+    return judgement(
         threshold,
         table.dataset,
         verdict,
@@ -111,8 +107,15 @@ def _judge_table(threshold: Threshold, table: EvaluationTable) -> Judgement:
     )
 
 
-def _read(threshold: Threshold, table: EvaluationTable) -> Reading:
+def _slice(table: EvaluationTable, name: str) -> CountRow | None:
+    rows = table.slices.rows if table.slices else ()
+    return next((row for row in rows if row.group.get("slice") == name), None)
+
+
+def _read(threshold: Threshold, table: EvaluationTable, row: CountRow) -> Reading:
     metric, features = threshold.metric or "", threshold.features
+    if threshold.slice is not None:
+        return _read_slice(threshold, table, row, threshold.slice)
     if not features:
         return overall_metric(table, metric)
     if threshold.family is MetricFamily.FAIRNESS:
@@ -121,23 +124,52 @@ def _read(threshold: Threshold, table: EvaluationTable) -> Reading:
     lowest = worst_group(table, metric, features, size, "min")
     highest = worst_group(table, metric, features, size, "max")
     if threshold.min is None or (
-        highest.value is not None and _held(threshold, highest.value)[0] is Verdict.FAIL
+        highest.value is not None and held(threshold, highest.value)[0] is Verdict.FAIL
     ):
         return highest
     return lowest
 
 
-def _verdict(threshold: Threshold, table: EvaluationTable, reading: Reading) -> tuple[Verdict, str]:
+def _read_slice(threshold: Threshold, table: EvaluationTable, row: CountRow, name: str) -> Reading:
+    metric = threshold.metric or ""
+    if row is table.overall:
+        reason = _absent_slice(table, name)
+        return Reading(metric=metric, value=None, n=None, dataset=table.dataset, reason=reason)
+    if row.suppressed or row.n < threshold.min_group_size:
+        reason = (
+            f"the slice '{name}' has {row.n} rows, below min_group_size "
+            f"({threshold.min_group_size})"
+        )
+        return Reading(metric=metric, value=None, n=row.n, dataset=table.dataset, reason=reason)
+    return row_metric(table, row, metric)
+
+
+def _absent_slice(table: EvaluationTable, name: str) -> str:
+    columns = table.absent_slices.get(name)
+    if columns is None:
+        return (
+            f"the evaluation of '{table.dataset}' was logged where the slice '{name}' was not "
+            "declared: log it again"
+        )
+    names = ", ".join(map(repr, columns))
+    return (
+        f"the evaluation of '{table.dataset}' has no column {names} for the slice '{name}': "
+        f"pass log_evaluation(..., features=frame[[{names}]])"
+    )
+
+
+def _verdict(
+    threshold: Threshold, table: EvaluationTable, row: CountRow, reading: Reading
+) -> tuple[Verdict, str]:
     if table.n < threshold.min_rows:
-        reason = f"{table.n} rows are fewer than min_rows ({threshold.min_rows})"
-        return Verdict.INSUFFICIENT, reason
+        return Verdict.INSUFFICIENT, too_few(threshold, table.n, "rows")
     left_out = ", ".join(reading.excluded)
     if reading.value is None:
         more = f"; too small to judge: {left_out}" if left_out else ""
         return Verdict.INSUFFICIENT, f"{reading.reason}{more}"
-    verdict, reason = _held(threshold, reading.value)
+    verdict, reason = held(threshold, reading.value, reading.interval)
     reason = ": ".join([reason, *filter(None, [", ".join(reading.groups)])])
-    if verdict is Verdict.PASS and table.task != "regression" and _one_class(table):
+    if verdict is Verdict.PASS and _one_class(row):
         return Verdict.INSUFFICIENT, f"{reason}; but y_true holds only one class"
     if not left_out:
         return verdict, reason
@@ -146,49 +178,11 @@ def _verdict(threshold: Threshold, table: EvaluationTable, reading: Reading) -> 
     return verdict, f"{reason}; not judged: {left_out}"
 
 
-def _held(threshold: Threshold, value: float) -> tuple[Verdict, str]:
-    """A value against the limits; one that equals a limit passes."""
-    for limit, beyond, word in ((threshold.min, lt, "below"), (threshold.max, gt, "above")):
-        if limit is None or math.isclose(value, limit, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-            continue
-        if beyond(value, limit):
-            # As many digits as tell the value from the limit: 0.1004, not "0.1 is above 0.1".
-            texts = [f"{value:.{digits}g}" for digits in (3, 6, 9, 12, 17)]
-            shown = next(text for text in texts if beyond(float(text), limit))
-            return Verdict.FAIL, f"{shown} is {word} {limit:.12g}"
-    shown = f"{value:.3g}"
-    if threshold.min is not None and threshold.max is not None:
-        return Verdict.PASS, f"{shown} is within {threshold.limit}"
-    if threshold.min is not None:
-        return Verdict.PASS, f"{shown} is not below {threshold.min:.12g}"
-    return Verdict.PASS, f"{shown} is not above {threshold.max:.12g}"
+def _one_class(row: CountRow) -> bool:
+    """Whether the truth of a classifier is the same in every row; of a multilabel one, all of it.
 
-
-def _one_class(table: EvaluationTable) -> bool:
-    return len({true for true, _, _ in table.overall.counts}) < 2
-
-
-def _judgement(
-    threshold: Threshold,
-    dataset: str | None,
-    verdict: Verdict,
-    reason: str,
-    *,
-    value: float | None = None,
-    n: int | None = None,
-    excluded: tuple[str, ...] = (),
-) -> Judgement:
-    return Judgement(
-        threshold=threshold.id,
-        metric=threshold.metric or threshold.logged_metric or "",
-        feature=threshold.feature,
-        dataset=dataset,
-        value=value,
-        limit=threshold.limit,
-        verdict=verdict,
-        severity=threshold.severity.value,
-        reason=reason,
-        n=n,
-        excluded=excluded,
-        declared=threshold.model_dump(mode="json"),
-    )
+    The perfect scores of such rows prove nothing.
+    """
+    if row.label_counts:
+        return all(tp + fn in (0, row.n) for tp, _, fn, _ in row.label_counts)
+    return len({true for true, _, _ in row.counts}) == 1

@@ -7,38 +7,30 @@ anonymity: a group that is left out can be inferred where all the others and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.evidence import Frozen
-from aims_mlflow.monitors.columns import read_features
+from aims_mlflow.monitors.columns import check_lengths, read_features
 from aims_mlflow.monitors.groups import groupings
-from aims_mlflow.monitors.targets import (
-    Task,
-    encode,
-    infer_task,
-    positive_scores,
-    read_targets,
-)
+from aims_mlflow.monitors.multilabel import prepare_labels
+from aims_mlflow.monitors.ranking import prepare_ranking
+from aims_mlflow.monitors.rows import SUPPRESSED_BELOW, prepare_classes, prepare_values
+from aims_mlflow.monitors.slices import absent_columns, slice_columns, slice_mask
+from aims_mlflow.monitors.targets import Task, check_task, infer_task, read_inputs, read_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from aims_mlflow.governance.system import SensitiveFeature
+    from aims_mlflow.governance.system import SensitiveFeature, Slice
     from aims_mlflow.monitors.columns import Column
     from aims_mlflow.monitors.groups import Grouping
-    from aims_mlflow.monitors.targets import Labels
+    from aims_mlflow.monitors.rows import Prepared, Rows
+    from aims_mlflow.monitors.targets import Inputs
 
     Array = npt.NDArray[Any]
-    Rows = slice | Array
 
-#: Groups with fewer rows keep their size only.
-SUPPRESSED_BELOW = 5
-#: Equal bins of the score histogram.
-SCORE_BINS = 50
 #: The dataset's name where the caller gives none.
 UNNAMED = "evaluation"
 
@@ -127,22 +119,32 @@ def aggregate(
     dataset: str | None = None,
     task: str | None = None,
     *,
+    features: Any = None,
+    query: Any = None,
     declared: Sequence[SensitiveFeature] = (),
+    slices: Sequence[Slice] = (),
     positive_label: str | int | bool | None = None,
 ) -> EvaluationTable:
     """Reduce an evaluation to counts by group.
 
     Args:
-        y_true: True labels or values, shape (n,): a list, NumPy, pandas, Polars or Arrow.
-        y_pred: Predicted labels or values, shape (n,).
+        y_true: True labels or values, shape (n,): a list, NumPy, pandas, Polars or Arrow. For a
+            multilabel task 0 or 1 for each label, shape (n, L), or a data frame with one column
+            for each label; for a ranking the relevance of each document, from 0 upwards.
+        y_pred: Predicted labels or values of the same shape; for a ranking the scores by which
+            the documents of a query are ranked, higher first.
         y_score: Probability of the positive class (n,), or both classes' (n, 2) in the order of
             the sorted labels; used for binary tasks only.
         sensitive_features: Protected attributes, n rows: a data frame, a dict of columns, a series
             or an array. A missing value is a group of its own, `(missing)`.
         dataset: Name of the evaluated data.
-        task: `binary`, `multiclass` or `regression`; inferred like scikit-learn's
-            `type_of_target` when None.
+        task: `binary`, `multiclass`, `multilabel`, `regression` or `ranking`; all but a ranking
+            are inferred like scikit-learn's `type_of_target` when None.
+        features: The columns of the evaluated rows, a data frame or a dict with n rows; only the
+            ones that `slices` name are read. Sensitive features need not be repeated.
+        query: The query of each document, shape (n,); needed by a ranking.
         declared: The system's sensitive features, with the bins of numeric ones.
+        slices: The system's slices; those that name columns which are not given are listed.
         positive_label: The positive label of a binary task; else 1, True or the greater label.
 
     Returns:
@@ -150,162 +152,102 @@ def aggregate(
 
     Raises:
         EvaluationInputError: Unequal lengths, missing or infinite values, nothing to evaluate,
-            a wrong shape, text in place of numbers, an unknown task, too many classes.
+            a wrong shape, text in place of numbers, an unknown task, too many classes or labels,
+            a ranking without queries, a range on a column of text.
     """
-    features = read_features(sensitive_features)
-    truth, predicted, scores = read_targets(y_true, y_pred, y_score, features)
-    found = infer_task(truth, predicted, task)
-    data, about = (
-        _values(truth, predicted)
-        if found == "regression"
-        else _classes(encode(truth, predicted, found, positive_label), found, scores)
-    )
-    notes = about.pop("notes", [])
-    if scores is not None and found != "binary":
-        notes.append(f"y_score was ignored: it is used for binary tasks, and this is {found}.")
-    grouped = groupings(features, declared)
-    names = {feature.name for feature in features}
+    check_task(task)
+    sensitive = read_features(sensitive_features)
+    columns, lengths = slice_columns(features, sensitive, slices)
+    given = read_inputs(y_true, y_pred, y_score, query)
+    lengths |= {f"sensitive feature '{f.name}'": len(f.values) for f in sensitive}
+    check_lengths(given.lengths() | lengths)
+    prepared = _prepare(given, task, positive_label)
+    grouped = groupings(sensitive, declared) if prepared.divisible else []
+    named = {feature.name for feature in sensitive}
+    n = len(given.truth)
     return EvaluationTable(
         dataset=dataset or UNNAMED,
-        task=found,
-        n=len(truth.values),
-        overall=CountRow(group={}, n=len(truth.values), **data.fields(slice(None), exact=True)),
-        tables=tuple(CountTable(features=g.features, rows=tuple(_rows(data, g))) for g in grouped),
-        absent_features=tuple(f.name for f in declared if f.name not in names),
-        notes=tuple(notes + [note for grouping in grouped for note in grouping.notes]),
-        **about,
+        task=prepared.task,
+        n=n,
+        overall=CountRow(group={}, n=n, **prepared.rows.fields(slice(None), exact=True)),
+        tables=tuple(_table(prepared.rows, grouping) for grouping in grouped),
+        absent_features=tuple(f.name for f in declared if f.name not in named),
+        notes=(
+            *prepared.notes,
+            *_ignored(given, prepared, sensitive, slices),
+            *(note for grouping in grouped for note in grouping.notes),
+        ),
+        **_sliced(prepared, slices, columns),
+        **prepared.about,
     )
 
 
-class _Data(Protocol):
-    def fields(self, rows: Rows, *, exact: bool) -> dict[str, Any]:
-        """The aggregates of some rows; with `exact` also the scalars that counts cannot give."""
+def _prepare(given: Inputs, task: str | None, positive_label: Any) -> Prepared:
+    if given.has_labels_in_columns(task):
+        return prepare_labels(given)
+    if task == "ranking":
+        return prepare_ranking(given)
+    truth, predicted = read_targets(given)
+    found = infer_task(truth, predicted, task)
+    if found == "regression":
+        return prepare_values(truth, predicted)
+    return prepare_classes(truth, predicted, found, given.scores, positive_label)
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """Rows of a classifier: `pairs` is true * k + predicted; `positive` and `scores` if binary."""
-
-    pairs: Array
-    k: int
-    positive: Array | None
-    scores: Array | None
-
-    def fields(self, rows: Rows, *, exact: bool) -> dict[str, Any]:
-        import numpy as np
-
-        counts = np.bincount(self.pairs[rows])
-        cells = counts.nonzero()[0].tolist()
-        found = {"counts": tuple((*divmod(cell, self.k), int(counts[cell])) for cell in cells)}
-        if not exact or self.positive is None or self.scores is None:
-            return found
-        return found | _ranking(self.positive[rows], self.scores[rows])
-
-
-@dataclass(frozen=True)
-class _Values:
-    """Rows of a regression."""
-
-    truth: Array
-    error: Array
-
-    def fields(self, rows: Rows, *, exact: bool) -> dict[str, Any]:
-        import numpy as np
-
-        truth, error = self.truth[rows], self.error[rows]
-        # The mean of equal numbers may miss them by a rounding, and r2 would divide by that.
-        constant = truth.min() == truth.max()
-        with np.errstate(over="ignore", invalid="ignore"):
-            deviation = np.zeros(1) if constant else truth - truth.mean()
-            sums = {
-                "error": error.sum(),
-                "abs_error": np.abs(error).sum(),
-                "squared_error": np.square(error).sum(),
-                "y": truth.sum(),
-                "squared_deviation_y": np.square(deviation).sum(),
-            }
-        if not np.isfinite(list(sums.values())).all():
-            raise EvaluationInputError(
-                "The squares of y_true or of the errors are beyond the range of numbers.",
-                "Scale the target, for example to another unit.",
-            )
-        median = {"median_absolute_error": float(np.median(np.abs(error)))} if exact else {}
-        return {"sums": ErrorSums(**{k: float(v) for k, v in sums.items()}), "exact": median}
-
-
-def _values(truth: Column, predicted: Column) -> tuple[_Data, dict[str, Any]]:
-    values = truth.values.astype(float)
-    return _Values(values, predicted.values.astype(float) - values), {}
-
-
-def _classes(labels: Labels, task: Task, y_score: Array | None) -> tuple[_Data, dict[str, Any]]:
-    k = len(labels.names)
-    pairs = labels.true * k + labels.predicted
-    about: dict[str, Any] = {"labels": labels.names}
-    if task != "binary":
-        return _Classes(pairs, k, None, None), about
-    positive = labels.true == labels.positive
-    name, about["notes"] = _positive_label(labels)
-    about["positive_label"] = name
-    scores = None
-    if y_score is not None:
-        scores, notes = positive_scores(y_score, labels)
-        about["notes"] += notes
-        about["score_histogram"] = _histogram(positive, scores)
-    return _Classes(pairs, k, positive, scores), about
-
-
-def _positive_label(labels: Labels) -> tuple[str | None, list[str]]:
-    if labels.positive is None:
-        return None, [f"Only the label '{labels.names[0]}' occurs, and no positive_label is given."]
-    name = labels.names[labels.positive]
-    return name, [f"The positive label is '{name}'."]
-
-
-def _rows(data: _Data, grouping: Grouping) -> Iterator[CountRow]:
-    import numpy as np
-
-    # 16 bits make the stable sort a radix sort; there are never that many groups.
-    order = np.argsort(grouping.codes.astype(np.int16), kind="stable")
-    ends = np.cumsum(np.bincount(grouping.codes, minlength=len(grouping.groups)))
-    for group, rows in zip(grouping.groups, np.split(order, ends[:-1]), strict=True):
-        suppressed = len(rows) < SUPPRESSED_BELOW
-        exact = len(grouping.features) == 1
-        fields = {} if suppressed else data.fields(rows, exact=exact)
-        yield CountRow(
-            group=group.values, n=len(rows), suppressed=suppressed, merged=group.merged, **fields
+def _ignored(
+    given: Inputs, prepared: Prepared, sensitive: Sequence[Column], slices: Sequence[Slice]
+) -> Iterator[str]:
+    """Notes on what was given and has no use for this task."""
+    task = prepared.task
+    if given.scores is not None and task != "binary":
+        yield f"y_score was ignored: it is used for binary tasks, and this is {task}."
+    if given.query is not None and task != "ranking":
+        yield f"query was ignored: it is used for ranking, and this is {task}."
+    if not prepared.divisible and (sensitive or slices):
+        yield (
+            f"Groups and slices are not measured: a {task} is measured by query, and the rows of "
+            "one query may be in several of them."
         )
 
 
-def _ranking(positive: Array, scores: Array) -> dict[str, Any]:
-    """What needs every score: scikit-learn's metrics of these names, or why they are undefined."""
-    from sklearn import metrics
-
-    names = ("roc_auc", "average_precision", "log_loss", "brier_score")
-    if len(positive) < SUPPRESSED_BELOW:
-        return {"undefined": dict.fromkeys(names, f"fewer than {SUPPRESSED_BELOW} rows")}
-    if positive.all() or not positive.any():
-        return {"undefined": dict.fromkeys(names, "y_true holds only one class")}
-    exact = {
-        "roc_auc": float(metrics.roc_auc_score(positive, scores)),
-        "average_precision": float(metrics.average_precision_score(positive, scores)),
-    }
-    if scores.min() < 0 or scores.max() > 1:
-        reason = "y_score is no probability: it has values outside 0 to 1"
-        return {"exact": exact, "undefined": dict.fromkeys(names[2:], reason)}
-    exact["log_loss"] = float(metrics.log_loss(positive, scores))
-    exact["brier_score"] = float(metrics.brier_score_loss(positive, scores))
-    return {"exact": exact}
-
-
-def _histogram(positive: Array, scores: Array) -> dict[str, list[float]]:
+def _table(rows: Rows, grouping: Grouping) -> CountTable:
     import numpy as np
 
-    low, high = float(scores.min()), float(scores.max())
-    span = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-    edges = np.histogram_bin_edges(scores, bins=SCORE_BINS, range=span)
-    return {
-        "edges": edges.tolist(),
-        "negatives": np.histogram(scores[~positive], bins=edges)[0].tolist(),
-        "positives": np.histogram(scores[positive], bins=edges)[0].tolist(),
-    }
+    # 16 bits make the stable sort a radix sort; there are never that many groups.
+    codes = grouping.codes.astype(np.int16)
+    order = np.argsort(codes if rows.order is None else codes[rows.order], kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(grouping.groups)))
+    exact = len(grouping.features) == 1
+    return CountTable(
+        features=grouping.features,
+        rows=tuple(
+            _row(rows, group.values, part, merged=group.merged, exact=exact)
+            for group, part in zip(grouping.groups, np.split(order, ends[:-1]), strict=True)
+        ),
+    )
+
+
+def _sliced(
+    prepared: Prepared, slices: Sequence[Slice], columns: Mapping[str, Column]
+) -> dict[str, Any]:
+    """The fields `slices` and `absent_slices`."""
+    if not prepared.divisible:
+        return {}
+    absent = absent_columns(slices, columns)
+    counted = []
+    for declared in slices:
+        if declared.name not in absent:
+            mask = slice_mask(declared, columns)
+            order = prepared.rows.order
+            part = (mask if order is None else mask[order]).nonzero()[0]
+            counted.append(_row(prepared.rows, {"slice": declared.name}, part))
+    table = CountTable(features=("slice",), rows=tuple(counted)) if counted else None
+    return {"slices": table, "absent_slices": absent}
+
+
+def _row(
+    rows: Rows, group: dict[str, str], part: Array, *, merged: bool = False, exact: bool = True
+) -> CountRow:
+    suppressed = len(part) < SUPPRESSED_BELOW
+    fields = {} if suppressed else rows.fields(part, exact=exact)
+    return CountRow(group=group, n=len(part), suppressed=suppressed, merged=merged, **fields)

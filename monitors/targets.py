@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.evidence import normalise
-from aims_mlflow.monitors.columns import Column, check_lengths, read_array, read_column, typed
+from aims_mlflow.monitors.columns import Column, as_column, column_names, read_array, typed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,32 +29,73 @@ class Labels(NamedTuple):
     predicted: npt.NDArray[np.int64]
 
 
-def read_targets(
-    y_true: Any, y_pred: Any, y_score: Any, features: tuple[Column, ...]
-) -> tuple[Column, Column, Array | None]:
-    """Truth, predictions and scores, checked for length, kind and completeness.
+class Inputs(NamedTuple):
+    """What was given, as arrays of n rows; `names` are the label columns of each data frame."""
+
+    truth: Array
+    predicted: Array
+    scores: Array | None
+    query: Array | None
+    names: tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+
+    def lengths(self) -> dict[str, int]:
+        """The rows of each input that was given, by its name."""
+        named = {
+            "y_true": self.truth,
+            "y_pred": self.predicted,
+            "y_score": self.scores,
+            "query": self.query,
+        }
+        return {name: len(array) for name, array in named.items() if array is not None}
+
+    def has_labels_in_columns(self, task: str | None) -> bool:
+        """Whether this is a multilabel task: named so, or several columns on both sides."""
+        wide = all(a.ndim == 2 and a.shape[1] > 1 for a in (self.truth, self.predicted))
+        return task == "multilabel" or (task is None and wide)
+
+
+def read_inputs(y_true: Any, y_pred: Any, y_score: Any, query: Any) -> Inputs:
+    """Truth, predictions, scores and queries as arrays of their own shapes.
+
+    Raises:
+        EvaluationInputError: One of them cannot be read.
+    """
+    return Inputs(
+        read_array("y_true", y_true),
+        read_array("y_pred", y_pred),
+        None if y_score is None else read_array("y_score", y_score),
+        None if query is None else read_array("query", query),
+        (column_names("y_true", y_true), column_names("y_pred", y_pred)),
+    )
+
+
+def read_targets(given: Inputs) -> tuple[Column, Column]:
+    """Truth and predictions with one value for each row, of one kind and complete.
 
     Raises:
         EvaluationInputError: See `aggregate`.
     """
-    truth, predicted = read_column("y_true", y_true), read_column("y_pred", y_pred)
-    scores = None if y_score is None else read_array("y_score", y_score)
-    lengths = {"y_true": len(truth.values), "y_pred": len(predicted.values)}
-    if scores is not None:
-        lengths["y_score"] = len(scores)
-    check_lengths(lengths | {f"sensitive feature '{f.name}'": len(f.values) for f in features})
-    return _known(truth), _known(predicted), scores
+    truth, predicted = as_column("y_true", given.truth), as_column("y_pred", given.predicted)
+    return _known(truth), _known(predicted)
+
+
+def check_task(task: str | None) -> None:
+    """Refuse a task that is none of `TASKS`; None is inferred.
+
+    Raises:
+        EvaluationInputError: Naming the tasks.
+    """
+    if task is not None and task not in TASKS:
+        raise EvaluationInputError(f"Unknown task '{task}'.", f"Use one of: {', '.join(TASKS)}.")
 
 
 def infer_task(truth: Column, predicted: Column, task: str | None) -> Task:
     """The task: as given, else after scikit-learn's `type_of_target` of the truth.
 
     Raises:
-        EvaluationInputError: The task is unknown, needs numbers where there is text, or the
-            predictions look like probabilities.
+        EvaluationInputError: The task needs numbers where there is text, or the predictions look
+            like probabilities.
     """
-    if task is not None and task not in TASKS:
-        raise EvaluationInputError(f"Unknown task '{task}'.", f"Use one of: {', '.join(TASKS)}.")
     texts = [c.name for c in (truth, predicted) if c.kind == "text"]
     if task == "regression" and texts:
         raise EvaluationInputError(
@@ -67,7 +108,7 @@ def infer_task(truth: Column, predicted: Column, task: str | None) -> Task:
             "Pass the same labels in y_true and y_pred, for example both encoded or both decoded.",
         )
     if task is not None:
-        return task
+        return cast("Task", task)
     if texts:
         return _by_labels(truth, predicted)
     return "regression" if _continuous(truth, predicted) else _by_labels(truth, predicted)

@@ -1,8 +1,9 @@
-"""Where a run's begin and end are seen: on the store that MLflow writes them to.
+"""Where a run's begin, end and registration are seen: on the store that MLflow writes them to.
 
 MLflow has no run-end hook. Every store is made by `StoreRegistry.get_store_builder`, so the stores
 it makes get two of their methods wrapped, on the instance (`isinstance` stays true). That covers
-`with`, nested runs, autolog, exceptions, `MlflowClient` and scripts that never call `end_run`.
+`with`, nested runs, autolog, exceptions, `MlflowClient` and scripts that never call `end_run`. The
+stores of the model registry are made by the same class: a registered version is seen there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.scope import TAG_SYSTEM
+from aims_mlflow.scope import TAG_ENVIRONMENT_OF, TAG_SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,12 @@ _installed = False
 
 #: Set in MLflow's own server processes. Their clients capture; a server must not do it twice.
 _SERVER_VARIABLE = "_MLFLOW_SERVER_FILE_STORE"
+_TAG_PARENT = "mlflow.parentRunId"
+#: Where MLflow keeps the stores that it made.
+_CACHES = (
+    ("mlflow.tracking._tracking_service.registry", "TrackingStoreRegistry"),
+    ("mlflow.tracking._model_registry.registry", "ModelRegistryStoreRegistry"),
+)
 
 
 def install() -> bool:
@@ -35,6 +42,9 @@ def install() -> bool:
             return False
         from mlflow.tracking.registry import StoreRegistry
 
+        from aims_mlflow.plugins.import_locks import pass_unhooked_imports
+
+        _guarded(pass_unhooked_imports)
         original = StoreRegistry.get_store_builder
 
         @functools.wraps(original)
@@ -49,10 +59,10 @@ def install() -> bool:
 
 def _forget_stores() -> None:
     """Stores made before the hook was set are made anew, wrapped, when they are next asked for."""
-    registry = sys.modules.get("mlflow.tracking._tracking_service.registry")
-    if registry is not None:
-        cached = registry.TrackingStoreRegistry._get_store_with_resolved_uri
-        if hasattr(cached, "cache_clear"):
+    for module, name in _CACHES:
+        registry = getattr(sys.modules.get(module), name, None)
+        cached: Any = getattr(registry, "_get_store_with_resolved_uri", None)
+        if cached is not None and hasattr(cached, "cache_clear"):
             cached.cache_clear()
 
 
@@ -63,6 +73,8 @@ def _wrapped_builder(builder: Callable[..., Any]) -> Callable[..., Any]:
         uri = kwargs.get("store_uri", args[0] if args else None)
         if uri is not None and hasattr(store, "update_run_info") and hasattr(store, "create_run"):
             _wrap(store, str(uri))
+        elif hasattr(store, "create_model_version"):
+            _wrap_registry(store)
         return store
 
     return build
@@ -87,6 +99,18 @@ def _wrap(store: Any, uri: str) -> None:
     store.create_run, store.update_run_info = create, update
 
 
+def _wrap_registry(store: Any) -> None:
+    create_model_version = store.create_model_version
+
+    @functools.wraps(create_model_version)
+    def create(*args: Any, **kwargs: Any) -> Any:
+        version = create_model_version(*args, **kwargs)
+        _guarded(_registered, version)
+        return version
+
+    store.create_model_version = create
+
+
 def _guarded(step: Callable[..., Any], *args: Any) -> Any:
     """Run a step of ours inside MLflow's call: whatever goes wrong, MLflow's call goes on."""
     try:
@@ -101,34 +125,60 @@ def _guarded(step: Callable[..., Any], *args: Any) -> Any:
 def _tagged(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of `create_run` with our tag; `tags` is the fourth of them."""
-    from mlflow.entities import RunTag
-
+    """The arguments of `create_run` with our tags; `tags` is the fourth of them."""
     from aims_mlflow.scope import current_system
 
-    system = current_system()
-    if system is None:
+    given = list((kwargs["tags"] if "tags" in kwargs else args[3]) or [])
+    parent = next((str(tag.value) for tag in given if tag.key == _TAG_PARENT), None)
+    added = {TAG_SYSTEM: current_system(), TAG_ENVIRONMENT_OF: _environment_of(parent)}
+    present = {tag.key for tag in given}
+    ours = {key: value for key, value in added.items() if value and key not in present}
+    if not ours:
         return args, kwargs
-    given = kwargs["tags"] if "tags" in kwargs else args[3]
-    tags = list(given or [])
-    if not any(tag.key == TAG_SYSTEM for tag in tags):
-        tags.append(RunTag(TAG_SYSTEM, system))
+    from mlflow.entities import RunTag
+
+    tags = [*given, *(RunTag(key, value) for key, value in ours.items())]
     if "tags" in kwargs:
         return args, {**kwargs, "tags": tags}
     return (*args[:3], tags, *args[4:]), kwargs
 
 
+def _environment_of(parent: str | None) -> str | None:
+    """The open run of this process whose environment is also that of a child of `parent`."""
+    if parent is None:
+        return None
+    from aims_mlflow import watch
+
+    return watch.environment_of(parent)
+
+
 def _started(uri: str, run: Any) -> None:
     from aims_mlflow import watch
 
-    watch.run_started(uri, run.info.run_id)
+    watch.run_started(uri, run.info.run_id, run.data.tags.get(_TAG_PARENT))
 
 
 def _ended(uri: str, run_id: str, run_status: Any) -> None:
     from mlflow.entities import RunStatus
 
-    if run_status is None or not RunStatus.is_terminated(run_status):
+    if run_status is None:
         return
     from aims_mlflow import watch
 
-    watch.run_ended(uri, run_id, RunStatus.to_string(run_status))
+    if RunStatus.is_terminated(run_status):
+        watch.run_ended(uri, run_id, RunStatus.to_string(run_status))
+    else:
+        watch.run_resumed(uri, run_id)
+
+
+def _registered(version: Any) -> None:
+    """A version came into being; one without a run, such as a prompt, is none of a model."""
+    if not version.run_id:
+        return
+    import mlflow
+
+    from aims_mlflow import watch
+
+    watch.registered(
+        mlflow.get_tracking_uri(), str(version.run_id), str(version.name), str(version.version)
+    )

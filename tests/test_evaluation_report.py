@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from aims_mlflow.evidence import canonical_bytes, normalise
-from aims_mlflow.facts import DatasetFacts, MetricFacts, RunFacts
+from aims_mlflow.facts import DatasetFacts, MetricFacts, RunFacts, SelectionFacts
 from aims_mlflow.governance.system import AISystem
-from aims_mlflow.model_card.evaluation import EvaluationReport, build_report
+from aims_mlflow.model_card.evaluation import EvaluationReport, GenAIEvaluation, build_report
 from aims_mlflow.readings import Judgement, Reading, Scores, Verdict
 
 FACTS = RunFacts(
@@ -50,8 +50,9 @@ def report(
     scores: tuple[Scores, ...] = (SCORE,),
     judgements: tuple[Judgement, ...] = (),
     problems: tuple[str, ...] = (),
+    genai: GenAIEvaluation | None = None,
 ) -> EvaluationReport:
-    return build_report(facts, "credit", system, scores, judgements, problems)
+    return build_report(facts, "credit", system, scores, judgements, problems, genai=genai)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +142,43 @@ def test_logged_metrics_are_there_and_not_judged() -> None:
 def test_the_same_run_gives_the_same_bytes() -> None:
     first, second = (canonical_bytes(normalise(report().body())[0]) for _ in range(2))
     assert first == second
+
+
+SWEEP = SelectionFacts(
+    parent_run_id="p", parent_name="sweep", candidates=500, finished=498, chosen_by=""
+)
+
+
+def subjects(found: EvaluationReport) -> dict[str, str]:
+    return {item.subject: f"{item.reason} -> {item.fix}" for item in found.insufficient}
+
+
+def test_the_best_of_many_says_that_its_value_is_optimistic() -> None:
+    chosen = SWEEP.model_copy(
+        update={"chosen_by": "sweep rule", "metric": "val_rmse", "mode": "min", "rank": 1}
+    )
+    found = report(FACTS.model_copy(update={"selection": chosen}))
+    assert found.selection == chosen
+    assert "500 candidates by 'val_rmse'" in subjects(found)["Selection"]
+    assert "took no part in the selection" in subjects(found)["Selection"]
+    registered = chosen.model_copy(update={"metric": None, "chosen_by": "registration"})
+    assert "Selection" not in subjects(report(FACTS.model_copy(update={"selection": registered})))
+
+
+def test_a_sweep_without_a_chosen_candidate_names_the_rule_to_declare() -> None:
+    found = subjects(report(FACTS.model_copy(update={"selection": SWEEP}), scores=()))
+    assert "none of 500 candidates was chosen" in found["Sweep"]
+    assert "sweep: {chosen: best, metric: ..., mode: min}" in found["Sweep"]
+    assert "Evaluation" not in found
+
+
+def test_generative_ai_needs_scorers_and_no_table() -> None:
+    found = report(scores=(), genai=GenAIEvaluation(traces=12, failed=1, scorers=()))
+    assert "12 traces were evaluated" in subjects(found)["Scorers"]
+    assert "scorers=[...]" in subjects(found)["Scorers"]
+    assert "Evaluation" not in subjects(found)
+
+
+def test_a_ranking_is_not_asked_for_groups() -> None:
+    ranking = SCORE.model_copy(update={"task": "ranking"})
+    assert "Groups of test-2026" not in subjects(report(scores=(ranking,)))

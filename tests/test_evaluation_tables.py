@@ -13,7 +13,7 @@ import pytest
 
 from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.evidence import canonical_bytes, normalise
-from aims_mlflow.governance.system import SensitiveFeature
+from aims_mlflow.governance.system import SensitiveFeature, Slice
 from aims_mlflow.monitors.tables import EvaluationTable, aggregate
 
 TRUE = [0, 1, 1, 0, 1, 0, 1, 1, 0, 0]
@@ -136,7 +136,7 @@ REFUSED = {
     "y_true holds text, and regression": ((["a", "b"], [1, 2]), {"task": "regression"}),
     "y_score holds text": (([0, 1], [0, 1], ["a", "b"]), {}),
     "y_score has the shape (2, 3)": (([0, 1], [0, 1], np.ones((2, 3))), {}),
-    "Unknown task 'ranking'": (([0, 1], [0, 1]), {"task": "ranking"}),
+    "Unknown task 'clustering'": (([0, 1], [0, 1]), {"task": "clustering"}),
     "y_pred looks like probabilities": (([0, 1], [0.2, 0.9]), {}),
     "y_true holds text and the other": ((["0", "1"], [0, 1]), {}),
     "mixes values": (([0, "1"], [0, 1]), {}),
@@ -149,6 +149,66 @@ REFUSED = {
     "two columns of the same name": (
         ([0, 1], [0, 1]),
         {"sensitive_features": pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"])},
+    ),
+    "query 1": (([0, 1], [0, 1]), {"query": [1], "task": "ranking"}),
+    "features 3": (([0, 1], [0, 1]), {"features": pd.DataFrame({"hour": [1, 2, 3]})}),
+    "features cannot be a ndarray": (([0, 1], [0, 1]), {"features": np.eye(2)}),
+    "features has two columns of the same name": (
+        ([0, 1], [0, 1]),
+        {"features": pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"])},
+    ),
+    "features['hour'] 1": (
+        ([0, 1], [0, 1]),
+        {"features": {"hour": [1]}, "slices": [Slice(name="night", where={"hour": 1})]},
+    ),
+    "'night' is declared with a range of 'hour', which holds text": (
+        ([0, 1], [0, 1]),
+        {
+            "features": {"hour": ["early", "late"]},
+            "slices": [Slice(name="night", where={"hour": {"min": 22}})],
+        },
+    ),
+    "y_true, label 'label_1', holds values other than 0 and 1": (
+        ([[0, 2], [1, 0]], [[0, 1], [1, 0]]),
+        {},
+    ),
+    "y_pred, label 'label_0', holds values other than 0 and 1": (
+        ([[0, 1], [1, 0]], [[0.1, 0.9], [0.7, 0.2]]),
+        {},
+    ),
+    "y_true, label 'label_1', has 1 missing value (row 1)": (
+        ([[0, 1], [1, None]], [[0, 1], [1, 0]]),
+        {},
+    ),
+    "y_true has 2 labels and y_pred 3": (([[0, 1]] * 2, [[0, 1, 1]] * 2), {}),
+    "There are 101 labels": ((np.zeros((2, 101)), np.zeros((2, 101))), {}),
+    "y_true has the shape (2,), and a multilabel task": (
+        ([0, 1], [0, 1]),
+        {"task": "multilabel"},
+    ),
+    "name different labels: cat, dog are on one side only": (
+        (
+            pd.DataFrame([[0, 1]] * 2, columns=["cat", "cow"]),
+            pd.DataFrame([[0, 1]] * 2, columns=["dog", "cow"]),
+        ),
+        {},
+    ),
+    "A ranking task needs the query": (([0, 1], [0.1, 0.2]), {"task": "ranking"}),
+    "y_true has 2 negative relevance values (rows 0, 2)": (
+        ([-1, 1, -2], [0.1, 0.2, 0.3]),
+        {"task": "ranking", "query": [1, 1, 1]},
+    ),
+    "y_pred holds text, and a ranking needs the predicted scores": (
+        ([0, 1], ["a", "b"]),
+        {"task": "ranking", "query": [1, 1]},
+    ),
+    "query has 1 missing value (row 1)": (
+        ([0, 1], [0.1, 0.2]),
+        {"task": "ranking", "query": ["a", None]},
+    ),
+    "The sum of y_true is beyond the range of numbers": (
+        ([1.7e308, 1.7e308], [0.1, 0.2]),
+        {"task": "ranking", "query": [1, 1]},
     ),
     "'age' is declared with bins and holds text": (
         ([0, 1], [0, 1]),
@@ -198,6 +258,12 @@ def test_score_histogram_has_fifty_bins_by_class():
     assert sum(histogram["positives"]) == 5
     beyond = aggregate(TRUE, PRED, [3.0] * 10).score_histogram
     assert sum(beyond["positives"]) == 5
+
+
+def test_a_query_outside_a_ranking_is_ignored_with_a_note():
+    table = aggregate(TRUE, PRED, query=list(range(10)))
+    assert any("query was ignored" in note for note in table.notes)
+    assert table.n_queries is None
 
 
 def test_small_groups_keep_their_size_only():

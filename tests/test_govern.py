@@ -24,7 +24,7 @@ def own_store(tmp_path, monkeypatch):
     """A store and a spool of the test's own; the hook itself is tested in processes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr("aims_mlflow.api._begin", lambda: "open")
+    monkeypatch.setattr("aims_mlflow.api.governing._begin", lambda: "open")
     monkeypatch.delenv("AIMS_SYSTEM", raising=False)
 
 

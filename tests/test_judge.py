@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.governance.system import Threshold
 from aims_mlflow.monitors.judge import judge
-from aims_mlflow.monitors.tables import aggregate
-from aims_mlflow.readings import Verdict
+from aims_mlflow.monitors.tables import CountRow, CountTable, EvaluationTable, aggregate
+from aims_mlflow.readings import Fall, Interval, PerturbationResult, Robustness, Verdict
 
 PASS, FAIL, INSUFFICIENT = Verdict.PASS, Verdict.FAIL, Verdict.INSUFFICIENT
 SEX = ["Female"] * 100 + ["Male"] * 100
@@ -33,25 +33,40 @@ def table(y=TRUE, predicted=PRED, sex=SEX, dataset="test"):
     return aggregate(y, predicted, None, {"sex": sex} if sex else None, dataset)
 
 
-def one(declared, *tables, logged=None, problems=()):
-    (judgement,) = judge([declared], tables, logged or {}, problems)
+def one(declared, *tables, logged=None, problems=(), robustness=(), scorers=None):
+    (judgement,) = judge([declared], tables, logged or {}, problems, robustness, scorers)
     return judgement
 
 
 def test_a_breach_reads_like_a_sentence():
     judgement = one(parity(), table())
     assert judgement.verdict is FAIL
-    assert judgement.reason == "0.2 is above 0.1: sex=Female 0.1, sex=Male 0.3"
+    assert judgement.reason == (
+        "0.2 is above 0.1, but its 95 % interval 0.09 to 0.306 reaches across the limit: "
+        "sex=Female 0.1, sex=Male 0.3"
+    )
     assert (judgement.limit, judgement.dataset, judgement.n) == ("<= 0.1", "test", 200)
     assert judgement.declared["min_group_size"] == 30
 
 
 def test_within_the_limit_passes():
-    judgement = one(parity(max=0.25), table())
+    judgement = one(parity(max=0.35), table())
     assert judgement.verdict is PASS
-    assert judgement.reason == "0.2 is not above 0.25: sex=Female 0.1, sex=Male 0.3"
-    both = one(parity(max=0.25, min=0.15), table())
-    assert (both.verdict, both.limit) == (PASS, "0.15 to 0.25")
+    assert judgement.reason == "0.2 is not above 0.35: sex=Female 0.1, sex=Male 0.3"
+    both = one(parity(max=0.35, min=0.05), table())
+    assert (both.verdict, both.limit) == (PASS, "0.05 to 0.35")
+
+
+def test_an_interval_across_the_limit_is_said_and_changes_no_verdict():
+    judgement = one(threshold(metric="accuracy", min=0.89), table())
+    assert judgement.verdict is PASS
+    assert judgement.reason == (
+        "0.9 is not below 0.89, but its 95 % interval 0.851 to 0.934 reaches across the limit"
+    )
+    failed = one(threshold(metric="accuracy", min=0.91), table())
+    assert failed.verdict is FAIL
+    assert "reaches across" in failed.reason
+    assert "interval" not in one(threshold(metric="accuracy", min=0.8), table()).reason
 
 
 @pytest.mark.parametrize(
@@ -149,9 +164,13 @@ def test_an_absent_feature_says_how_to_pass_it():
 def test_a_performance_metric_of_a_feature_is_the_worst_group():
     judgement = one(threshold(metric="recall", feature="sex", min=0.6), table())
     assert (judgement.verdict, judgement.value) == (FAIL, 0.5)
-    assert judgement.reason == "0.5 is below 0.6: sex=Female 0.5"
+    assert judgement.reason == (
+        "0.5 is below 0.6, but its 95 % interval 0.276 to 0.724 reaches across the limit: "
+        "sex=Female 0.5"
+    )
     capped = one(threshold(metric="selection_rate", feature="sex", min=0.05, max=0.2), table())
-    assert capped.reason == "0.3 is above 0.2: sex=Male 0.3"
+    assert capped.reason.startswith("0.3 is above 0.2")
+    assert capped.reason.endswith(": sex=Male 0.3")
 
 
 def with_small_group():
@@ -223,3 +242,198 @@ def test_one_class_does_not_pass_overall_metrics():
     judgement = one(threshold(metric="accuracy", min=0.9), table([0] * 50, [0] * 50, None))
     assert judgement.verdict is INSUFFICIENT
     assert "y_true holds only one class" in judgement.reason
+
+
+def sliced(*rows, absent=None, **fields):
+    """An evaluation of two classes whose slices hold (correct, wrong) rows of each class."""
+    counts = tuple(
+        CountRow(
+            group={"slice": name},
+            n=2 * (right + wrong),
+            suppressed=2 * (right + wrong) < 5,
+            counts=((0, 0, right), (0, 1, wrong), (1, 0, wrong), (1, 1, right)),
+        )
+        for name, right, wrong in rows
+    )
+    return EvaluationTable(
+        dataset="test",
+        task="binary",
+        n=1000,
+        labels=("0", "1"),
+        positive_label="1",
+        overall=CountRow(group={}, n=1000, counts=((0, 0, 500), (1, 1, 500))),
+        slices=CountTable(features=("slice",), rows=counts) if rows else None,
+        absent_slices=absent or {},
+        **fields,
+    )
+
+
+NIGHT = {"metric": "accuracy", "slice": "night", "min": 0.8}
+
+
+def test_a_slice_is_judged_on_its_own_rows():
+    judgement = one(threshold(**NIGHT), sliced(("day", 100, 0), ("night", 30, 20)))
+    assert (judgement.verdict, judgement.value, judgement.n) == (FAIL, 0.6, 100)
+    assert (judgement.part, judgement.dataset) == ("slice night", "test")
+    assert judgement.reason == "0.6 is below 0.8"
+    assert one(threshold(**NIGHT), sliced(("night", 49, 1))).verdict is PASS
+
+
+def test_a_slice_that_is_absent_or_small_proves_nothing():
+    absent = one(threshold(**NIGHT), sliced(absent={"night": ("hour", "day")}))
+    assert (absent.verdict, absent.value) == (INSUFFICIENT, None)
+    assert "pass log_evaluation(..., features=frame[['hour', 'day']])" in absent.reason
+    later = one(threshold(**NIGHT), sliced())
+    assert later.verdict is INSUFFICIENT
+    assert "log it again" in later.reason
+    for right in (14, 1, 0):
+        small = one(threshold(**NIGHT), sliced(("night", right, 0)))
+        assert small.verdict is INSUFFICIENT
+        assert f"'night' has {2 * right} rows, below min_group_size (30)" in small.reason
+    suppressed = one(threshold(**NIGHT, min_group_size=1), sliced(("night", 2, 0)))
+    assert suppressed.verdict is INSUFFICIENT
+
+
+def test_a_slice_of_one_class_does_not_pass():
+    row = CountRow(group={"slice": "night"}, n=50, counts=((0, 0, 50),))
+    one_class = sliced().model_copy(update={"slices": CountTable(features=("slice",), rows=(row,))})
+    judgement = one(threshold(**NIGHT), one_class)
+    assert judgement.verdict is INSUFFICIENT
+    assert "y_true holds only one class" in judgement.reason
+
+
+def robust(*falls, dataset="test", n=500, n_total=500, note="", name="noise"):
+    result = PerturbationResult(
+        id=name, kind="noise", amount=0.1, columns=("x",), falls=falls, note=note
+    )
+    return Robustness(
+        dataset=dataset,
+        task="binary",
+        n=n,
+        n_total=n_total,
+        seed=0,
+        error_bound=0.0,
+        results=(result,),
+    )
+
+
+ACCURACY = Fall(
+    metric="accuracy",
+    clean=0.9,
+    perturbed=0.83,
+    fall=0.07,
+    interval=Interval(low=0.04, high=0.1, method="paired"),
+)
+
+
+def under_noise(**given):
+    return threshold(**{"metric": "accuracy", "perturbation": "noise"} | given)
+
+
+def test_a_fall_is_held_against_the_limit():
+    judgement = one(under_noise(max_fall=0.05), robustness=[robust(ACCURACY)])
+    assert (judgement.verdict, judgement.value, judgement.n) == (FAIL, 0.07, 500)
+    assert (judgement.part, judgement.limit) == ("perturbation noise", "fall <= 0.05")
+    assert judgement.reason == (
+        "0.07 is above 0.05, but its 95 % interval 0.04 to 0.1 reaches across the limit: "
+        "accuracy 0.9 as it is, 0.83 perturbed"
+    )
+    assert one(under_noise(max_fall=0.07), robustness=[robust(ACCURACY)]).verdict is PASS
+
+
+def test_a_metric_under_a_perturbation_is_held_against_the_limit():
+    judgement = one(under_noise(min=0.8), robustness=[robust(ACCURACY, n_total=900)])
+    assert (judgement.verdict, judgement.value) == (PASS, 0.83)
+    assert judgement.reason.endswith("0.83 perturbed, on 500 of 900 rows")
+    assert one(under_noise(min=0.84), robustness=[robust(ACCURACY)]).verdict is FAIL
+
+
+def test_a_perturbation_that_was_not_measured_proves_nothing():
+    declared = under_noise(max_fall=0.05)
+    undefined = Fall(metric="accuracy", clean=0.9, perturbed=None, fall=None, reason="refused NaN")
+    for found, said in (
+        ([], "add aims_mlflow.evaluate_robustness(model, X, y)"),
+        ([robust(ACCURACY, name="gaps")], "has no perturbation 'noise', only 'gaps'"),
+        ([robust(note="no numeric column")], "was not measured under 'noise': no numeric column"),
+        ([robust(undefined)], "refused NaN"),
+        ([robust(ACCURACY, n=20)], "20 rows are fewer than min_rows (30)"),
+    ):
+        judgement = one(declared, table(), robustness=found)
+        assert judgement.verdict is INSUFFICIENT
+        assert said in judgement.reason
+
+
+def test_the_dataset_picks_the_robustness_evaluation():
+    found = [robust(ACCURACY, dataset="a"), robust(ACCURACY, dataset="b")]
+    named = one(under_noise(min=0.8, dataset="b"), robustness=found)
+    assert (named.dataset, named.verdict) == ("b", PASS)
+    absent = one(under_noise(min=0.8, dataset="c"), robustness=found)
+    assert "only of 'a', 'b'" in absent.reason
+    assert "evaluate_robustness(model, X, y, dataset='c')" in absent.reason
+    assert len(judge([under_noise(min=0.8)], (), {}, robustness=found)) == 2
+
+
+def test_a_refused_robustness_evaluation_withholds_the_pass():
+    found = judge([under_noise(min=0.8)], (), {}, ["unreadable"], [robust(ACCURACY)])
+    assert Verdict.worst(j.verdict for j in found) is INSUFFICIENT
+
+
+def test_a_scorer_is_judged_by_its_pass_rate_or_its_mean():
+    scorers = {"relevance": (0.9, None, 100, 0), "length": (None, 3.5, 40, 2)}
+    passing = threshold(metric="pass_rate", scorer="relevance", min=0.8)
+    judgement = one(passing, scorers=scorers)
+    assert (judgement.verdict, judgement.value, judgement.n) == (PASS, 0.9, 100)
+    assert (judgement.part, judgement.reason) == ("scorer relevance", "0.9 is not below 0.8")
+    close = one(threshold(metric="pass_rate", scorer="relevance", min=0.85), scorers=scorers)
+    assert "95 % interval 0.826 to 0.945 reaches across the limit" in close.reason
+    mean = one(threshold(metric="mean_score", scorer="length", max=3), scorers=scorers)
+    assert (mean.verdict, mean.reason) == (FAIL, "3.5 is above 3")
+
+
+@pytest.mark.parametrize(
+    ("scorers", "said"),
+    [
+        (None, "no scorer 'relevance' assessed this run; add it to mlflow.genai.evaluate"),
+        ({"relevancy": (1.0, None, 9, 0)}, "did you mean 'relevancy'?"),
+        ({"relevance": (None, 3.0, 99, 0)}, "passes or fails nothing"),
+        ({"relevance": (1.0, None, 9, 0)}, "9 assessments are fewer than min_rows (30)"),
+        ({"relevance": (math.nan, None, 99, 0)}, "passes or fails nothing"),
+        ({"relevance": (None, None, 0, 0)}, "passes or fails nothing"),
+        ({"relevance": (1.0, None, 99, 7)}, "but the scorer failed on 7"),
+    ],
+)
+def test_a_scorer_without_assessments_proves_nothing(scorers, said):
+    declared = threshold(metric="pass_rate", scorer="relevance", min=0.8)
+    judgement = one(declared, table(), scorers=scorers)
+    assert judgement.verdict is INSUFFICIENT
+    assert said in judgement.reason
+
+
+def multilabel(*label_counts, n=100):
+    row = CountRow(group={}, n=n, label_counts=label_counts, exact={"subset_accuracy": 0.9})
+    labels = tuple(f"label_{i}" for i in range(len(label_counts)))
+    return EvaluationTable(dataset="test", task="multilabel", n=n, labels=labels, overall=row)
+
+
+def test_a_multilabel_evaluation_is_judged():
+    table = multilabel((40, 10, 10, 40), (20, 0, 0, 80))
+    judgement = one(threshold(metric="f1_micro", min=0.8), table)
+    assert (judgement.verdict, judgement.value) == (PASS, 120 / 140)
+    assert one(threshold(metric="hamming_loss", max=0.05), table).verdict is FAIL
+    wrong = one(threshold(metric="f1", min=0.5), table)
+    assert "applies to binary, and this evaluation is multilabel" in wrong.reason
+
+
+def test_labels_that_never_vary_prove_nothing():
+    table = multilabel((100, 0, 0, 0), (0, 0, 0, 100))
+    judgement = one(threshold(metric="hamming_loss", max=0.05), table)
+    assert judgement.verdict is INSUFFICIENT
+    assert "only one class" in judgement.reason
+
+
+def test_a_ranking_evaluation_is_judged():
+    row = CountRow(group={}, n=200, exact={"ndcg": 0.7}, undefined={"ndcg_at_10": "no relevance"})
+    table = EvaluationTable(dataset="test", task="ranking", n=200, overall=row, n_queries=20)
+    assert one(threshold(metric="ndcg", min=0.6), table).verdict is PASS
+    undefined = one(threshold(metric="ndcg_at_10", min=0.6), table)
+    assert (undefined.verdict, undefined.reason) == (INSUFFICIENT, "no relevance")

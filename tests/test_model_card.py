@@ -2,19 +2,29 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aims_mlflow.catalogue.loader import load_catalogue
-from aims_mlflow.evidence import canonical_bytes, digest, normalise
-from aims_mlflow.facts import DatasetFacts, MetricFacts, ModelFacts, ModelVersionFacts, RunFacts
+from aims_mlflow.evidence import EvidenceKind, canonical_bytes, digest, normalise
+from aims_mlflow.facts import (
+    DatasetFacts,
+    MetricFacts,
+    ModelFacts,
+    ModelVersionFacts,
+    Redaction,
+    RunFacts,
+)
+from aims_mlflow.governance.authorship import Authorship
+from aims_mlflow.governance.card_text import Written
 from aims_mlflow.governance.system import AISystem
 from aims_mlflow.model_card.bounds import MAX_ENTRIES, bound_list, bound_map, cut_text
 from aims_mlflow.model_card.builder import build_card, is_required
-from aims_mlflow.model_card.card import Card, Status
-from aims_mlflow.model_card.evaluation import build_report
+from aims_mlflow.model_card.card import Card, EvidenceLink, Status
+from aims_mlflow.model_card.evaluation import GenAIEvaluation, ScorerResult, build_report
 from aims_mlflow.model_card.formats import Stamp
 from aims_mlflow.model_card.formats.html import render_html
 from aims_mlflow.model_card.formats.markdown import render_markdown
@@ -24,7 +34,18 @@ from aims_mlflow.model_card.records import (
     provenance_record,
     run_record,
 )
-from aims_mlflow.readings import GroupRow, GroupTable, Judgement, Reading, Scores, Verdict
+from aims_mlflow.readings import (
+    Fall,
+    GroupRow,
+    GroupTable,
+    Interval,
+    Judgement,
+    PerturbationResult,
+    Reading,
+    Robustness,
+    Scores,
+    Verdict,
+)
 
 START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 FILE = "governance/systems/credit-scoring.yaml"
@@ -399,3 +420,212 @@ def test_card_text_may_be_any_yaml() -> None:
     stamp = Stamp(version=1, supersedes=None, evidence_id="5e" * 32)
     assert b"(cut)" in render_html(card, stamp)
     assert b"sha256" in render_markdown(card, stamp)
+
+
+# --- evidence, authors, text by hand --------------------------------------------------------------
+
+LINKS = tuple(
+    EvidenceLink(kind=kind, subject="3f2a", content_digest=f"{index}" * 64)
+    for index, kind in enumerate(
+        (
+            EvidenceKind.RUN_RECORD,
+            EvidenceKind.PROVENANCE_RECORD,
+            EvidenceKind.EVALUATION_REPORT,
+            EvidenceKind.ENVIRONMENT_LOCK,
+            EvidenceKind.DATASET_RECORD,
+        )
+    )
+)
+ADA = Authorship(author="Ada Osei", time=START, commit="9f1c")
+
+
+def full_card(
+    facts: RunFacts = FACTS, links: tuple[EvidenceLink, ...] = LINKS, **more: Any
+) -> Card:
+    """A card with all that capture hands over; `report` arguments go to the report."""
+    report = build_report(
+        facts,
+        "credit-scoring",
+        SYSTEM,
+        (SCORE,),
+        (JUDGEMENT,),
+        (),
+        robustness=more.pop("robustness", ()),
+        genai=more.pop("genai", None),
+    )
+    return build_card(facts, "credit-scoring", SYSTEM, report, where, evidence=links, **more)
+
+
+def test_measured_statements_name_evidence_that_the_card_links_to() -> None:
+    card = full_card()
+    kinds = {link.kind for link in card.evidence}
+    for statement in card.statements:
+        assert set(statement.evidence) <= kinds, statement.field
+        computed = statement.status is Status.MEASURED and statement.source != "card schema"
+        assert bool(statement.evidence) is computed, statement.field
+    assert card.statement("environment").evidence == (EvidenceKind.ENVIRONMENT_LOCK,)
+    assert card.statement("metrics").evidence == (EvidenceKind.EVALUATION_REPORT,)
+    assert card.statement("training_data").evidence == (EvidenceKind.DATASET_RECORD,)
+    assert EvidenceKind.PROVENANCE_RECORD in card.statement("registry").evidence
+
+
+def test_without_a_lock_the_environment_rests_on_the_run_record() -> None:
+    links = tuple(link for link in LINKS if link.kind is not EvidenceKind.ENVIRONMENT_LOCK)
+    assert full_card(links=links).statement("environment").evidence == (EvidenceKind.RUN_RECORD,)
+
+
+def test_declared_statements_name_who_declared_them() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def authorship(system_id: str, *path: str) -> Authorship:
+        asked.append((system_id, *path))
+        return ADA
+
+    card = full_card(authorship=authorship)
+    assert card.statement("overview").authorship == ADA
+    assert card.statement("overview").source == f"{FILE}:12"
+    assert card.statement("intended_use").authorship == ADA
+    assert ("credit-scoring", "card", "overview") in asked
+    assert card.statement("fairness_assessment").declared_authorship == ADA
+    assert card.statement("fairness_assessment").authorship is None
+    assert card.statement("limitations").authorship is None
+    assert ("credit-scoring", "human_oversight") not in asked
+
+
+def test_mitigation_oversight_and_limits_are_declared_and_never_measured() -> None:
+    fields = (
+        *("human_oversight", "limitations", "ethical_considerations", "recommendations"),
+        *("cybersecurity_measures", "metric_rationale", "explainability", "tradeoffs"),
+    )
+    text = dict.fromkeys(fields, "We look after it.")
+    card = card_of(system=SYSTEM.model_copy(update={"card": text}))
+    for name in fields:
+        statement = card.statement(name)
+        assert (statement.status, statement.evidence) == (Status.DECLARED, ()), name
+
+
+def test_a_missing_machine_field_has_an_owner_too() -> None:
+    missing = card_of(FACTS.model_copy(update={"params": {}})).statement("hyperparameters")
+    assert (missing.status, missing.owner) == (Status.MISSING, "Ada Osei")
+    assert missing.fix == "training script: mlflow.log_params({...})"
+
+
+def test_sections_written_by_hand_are_on_the_card() -> None:
+    written = Written(title="History", text="It *began*.", source="x.card.md:7", authorship=ADA)
+    card = full_card(written=(written,))
+    assert card.written == (written,)
+    assert card.body()["written"][0]["authorship"]["author"] == "Ada Osei"
+
+
+def test_left_out_secrets_are_noted_by_their_place_alone() -> None:
+    one = Redaction(where="param db_password", rule="key named like a secret")
+    notes = full_card(FACTS.model_copy(update={"redactions": (one,)})).notes
+    assert "1 value was left out because it looked like a secret: param db_password" in notes
+    many = tuple(Redaction(where=f"param p{i}", rule="r") for i in range(15))
+    (note,) = [
+        note
+        for note in full_card(FACTS.model_copy(update={"redactions": many})).notes
+        if "left out" in note
+    ]
+    assert note.startswith("15 values were left out because they looked like secrets: param p0,")
+    assert note.endswith("param p9 and 5 more")
+
+
+# --- fields that other libraries fill -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "tags", "expected"),
+    [
+        ("sklearn", {"estimator_class": "sklearn.linear_model._ridge.Ridge"}, "sklearn.linear_"),
+        ("sklearn", {"estimator_name": "Ridge"}, "Ridge"),
+        ("sklearn", {}, "sklearn"),
+        ("lightgbm.sklearn.LGBMClassifier", {"estimator_class": "other"}, "lightgbm.sklearn."),
+    ],
+)
+def test_the_class_of_a_model_is_told_where_anything_tells_it(
+    known: str, tags: dict[str, str], expected: str
+) -> None:
+    model = MODEL.model_copy(update={"model_class": known, "flavors": {"sklearn": "1.7"}})
+    card = card_of(FACTS.model_copy(update={"models": (model,), "tags": tags}))
+    assert card.statement("model_type").value[0].startswith(expected)
+
+
+def test_a_tag_names_no_class_where_it_may_mean_another_model() -> None:
+    model = MODEL.model_copy(update={"model_class": "sklearn", "flavors": {"sklearn": "1.7"}})
+    tags = {"estimator_class": "sklearn.linear_model._ridge.Ridge"}
+    facts = FACTS.model_copy(update={"models": (model, MODEL), "tags": tags})
+    assert card_of(facts).statement("model_type").value[0] == "sklearn"
+
+
+def test_a_base_model_is_read_from_what_trainers_log() -> None:
+    model = MODEL.model_copy(update={"flavors": {"transformers": "4.57"}})
+    params = {"_name_or_path": "org/base"}
+    derived = card_of(FACTS.model_copy(update={"models": (model,), "params": params}))
+    assert derived.statement("base_model").value == ["org/base"]
+    assert (
+        card_of(FACTS.model_copy(update={"params": params})).statement("base_model").value is None
+    )
+    tagged = card_of(FACTS.model_copy(update={"tags": {"base_model": "org/other"}}))
+    assert tagged.statement("base_model").value == ["org/other"]
+
+
+def test_intervals_stand_beside_the_values() -> None:
+    interval = Interval(low=0.89, high=0.92, method="DeLong")
+    reading = Reading(metric="roc_auc", value=0.9041, n=9768, interval=interval)
+    score = SCORE.model_copy(update={"overall": (reading, SCORE.overall[0])})
+    rows = card_of(scores=(score,)).statement("metrics").value["measured on an evaluated dataset"]
+    assert (rows[0]["interval_low"], rows[0]["interval_high"]) == (0.89, 0.92)
+    assert list(rows[0])[2:5] == ["value", "interval_low", "interval_high"]
+    assert "interval_low" not in rows[1]
+
+
+def test_a_threshold_on_a_part_is_not_shown_beside_the_whole() -> None:
+    part = JUDGEMENT.model_copy(update={"part": "slice night", "limit": ">= 0.5"})
+    card = card_of(judgements=(part,))
+    rows = card.statement("metrics").value["measured on an evaluated dataset"]
+    assert {row["limit"] for row in rows} == {""}
+    assert card.about.key_figures[0].dataset == "loans-test, slice night"
+
+
+def test_robustness_is_measured_with_its_sampling() -> None:
+    tested = Robustness(
+        dataset="loans-test",
+        task="binary",
+        n=100,
+        n_total=1000,
+        seed=7,
+        error_bound=0.1,
+        results=(
+            PerturbationResult(
+                id="noise",
+                kind="noise",
+                amount=0.1,
+                columns=("income",),
+                falls=(Fall(metric="accuracy", clean=0.9, perturbed=0.8, fall=0.1),),
+            ),
+            PerturbationResult(
+                id="swap", kind="category_swap", amount=0.1, columns=(), note="none"
+            ),
+        ),
+    )
+    statement = full_card(robustness=(tested,)).statement("robustness_safety_tests")
+    assert statement.status is Status.MEASURED
+    assert statement.value["rows perturbed"][0]["of"] == 1000
+    falls = statement.value["falls"]["entries"]
+    assert [(row["perturbation"], row["fall"], row["note"]) for row in falls] == [
+        ("noise", 0.1, ""),
+        ("swap", None, "none"),
+    ]
+    missing = full_card().statement("robustness_safety_tests")
+    assert "aims_mlflow.evaluate_robustness" in missing.fix
+
+
+def test_what_scorers_said_is_measured() -> None:
+    scored = ScorerResult(scorer="relevance", judged_by="code", n=9, errors=1, pass_rate=0.9)
+    card = full_card(genai=GenAIEvaluation(traces=10, failed=0, scorers=(scored,)))
+    (row,) = card.statement("metrics").value["scorers of generative AI"]
+    assert (row["metric"], row["value"], row["errors"]) == ("pass_rate", 0.9, 1)
+    assert card.statement("task").value == ["binary", "genai"]
+    assert "mlflow.genai.evaluate" in card.statement("evaluation_source").value["name"]
+    assert any(figure.dataset == "scorer relevance" for figure in card.about.key_figures)

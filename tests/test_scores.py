@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 import sklearn.metrics as sk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 
+from aims_mlflow.governance.system import Slice
 from aims_mlflow.monitors.bias import disparity, worst_group
 from aims_mlflow.monitors.performance import score
 from aims_mlflow.monitors.tables import EvaluationTable, aggregate
@@ -46,11 +50,30 @@ REFERENCE = {
     "mean_error": lambda t, p: np.mean(np.asarray(p) - np.asarray(t)),
     "median_absolute_error": sk.median_absolute_error,
 }
-RANKING = {
+
+
+def calibration_error(y, y_score):
+    """Expected calibration error over scikit-learn's ten bins, from the rows."""
+    share, mean_score = calibration_curve(y, y_score, n_bins=10)
+    bins = np.searchsorted(np.linspace(0, 1, 11)[1:-1], y_score)
+    sizes = np.bincount(bins, minlength=10)
+    return np.abs(share - mean_score) @ sizes[sizes > 0] / len(y)
+
+
+LABELS = {
+    "precision_macro": macro(sk.precision_score),
+    "recall_macro": macro(sk.recall_score),
+    "f1_macro": macro(sk.f1_score),
+    "f1_micro": lambda t, p: sk.f1_score(t, p, average="micro"),
+    "subset_accuracy": sk.accuracy_score,
+    "hamming_loss": sk.hamming_loss,
+}
+SCORED = {
     "roc_auc": sk.roc_auc_score,
     "average_precision": sk.average_precision_score,
     "log_loss": sk.log_loss,
     "brier_score": sk.brier_score_loss,
+    "expected_calibration_error": calibration_error,
 }
 DISPARITIES = {
     "demographic_parity_difference": fl.demographic_parity_difference,
@@ -62,10 +85,13 @@ DISPARITIES = {
 }
 FRAMES = {
     "predictive_parity_difference": ("precision", "difference"),
+    "predictive_parity_ratio": ("precision", "ratio"),
     "accuracy_difference": ("accuracy", "difference"),
+    "accuracy_ratio": ("accuracy", "ratio"),
     "mae_difference": ("mae", "difference"),
     "mae_ratio": ("mae", "ratio"),
     "rmse_difference": ("rmse", "difference"),
+    "rmse_ratio": ("rmse", "ratio"),
     "mean_error_difference": ("mean_error", "difference"),
 }
 
@@ -101,8 +127,8 @@ def check(y, predicted, frame, y_score=None, task=None):
 
 
 def check_metric(name, value, y, predicted, y_score):
-    if name in RANKING:
-        agrees(value, RANKING[name], y, y_score)
+    if name in SCORED:
+        agrees(value, SCORED[name], y, y_score)
     else:
         agrees(value, REFERENCE[name], y, predicted)
 
@@ -203,7 +229,7 @@ def test_adult_equals_the_reference_for_every_group_and_disparity(adult):
     scores = check(y, predicted, sensitive, y_score)
     assert [g.features for g in scores.groups] == [("sex",), ("race",), ("sex", "race")]
     assert [len(g.rows) for g in scores.groups] == [2, 5, 10]
-    assert len(scores.disparities) == 3 * 8
+    assert len(scores.disparities) == 3 * 10
     assert all(r.value is not None for r in (*scores.overall, *scores.disparities))
     for groups in scores.groups[:2]:
         assert all(value is not None for row in groups.rows for value in row.metrics.values())
@@ -275,3 +301,130 @@ def test_merged_groups_are_never_compared():
     table = aggregate([0, 1] * 1005, [0, 1] * 1005, None, {"town": towns})
     reading = disparity(table, "accuracy_difference", ("town",), 5)
     assert reading.excluded == ("(other) (n=10, many groups merged)",)
+
+
+@slow
+@given(rows(st.integers(0, 3)))
+def test_every_class_equals_the_reference(drawn):
+    y, predicted, frame = unpacked(drawn)
+    scores = score(aggregate(y, predicted, None, frame, task="multiclass"))
+    present = np.unique([*y, *predicted])
+    assert [row.group for row in scores.classes.rows] == [{"class": str(c)} for c in present]
+    for row, label in zip(scores.classes.rows, present, strict=True):
+        assert row.n == (y == label).sum()
+        for name in ("precision", "recall", "f1"):
+            agrees(row.metrics[name], REFERENCE[name], y == label, predicted == label)
+            assert (name in row.intervals) == (row.metrics[name] is not None)
+
+
+@slow
+@given(
+    st.lists(
+        st.tuples(
+            *[st.lists(st.integers(0, 1), min_size=3, max_size=3)] * 2, st.sampled_from("ab")
+        ),
+        min_size=5,
+        max_size=60,
+    )
+)
+def test_multilabel_equals_the_reference(drawn):
+    y, predicted, a = (np.array(part) for part in zip(*drawn, strict=True))
+    table = aggregate(y, predicted, None, {"a": a}, task="multilabel")
+    scores = score(EvaluationTable.model_validate_json(table.model_dump_json()))
+    assert {reading.metric for reading in scores.overall} == set(LABELS)
+    for reading in scores.overall:
+        assert (reading.value is None) == bool(reading.reason)
+        agrees(reading.value, LABELS[reading.metric], y, predicted)
+    for row in scores.groups[0].rows:
+        part = a == row.group["a"]
+        for name, value in row.metrics.items():
+            agrees(value, LABELS[name], y[part], predicted[part])
+    for index, row in enumerate(scores.classes.rows):
+        assert row.n == y[:, index].sum()
+        for name in ("precision", "recall", "f1"):
+            agrees(row.metrics[name], REFERENCE[name], y[:, index], predicted[:, index])
+
+
+def test_labels_of_one_row_depend_on_each_other_and_have_no_interval_of_counts():
+    generator = np.random.default_rng(0)
+    y, predicted = generator.integers(0, 2, (2, 200, 3))
+    scores = score(aggregate(y, predicted, task="multilabel"))
+    with_interval = {r.metric for r in scores.overall if r.interval}
+    assert with_interval == {"subset_accuracy"}
+    assert set(scores.classes.rows[0].intervals) == {"precision", "recall", "f1"}
+
+
+def test_a_ranking_shows_what_was_computed_from_its_queries():
+    query = np.repeat(np.arange(40), 5)
+    generator = np.random.default_rng(0)
+    relevance, y_score = generator.integers(0, 4, 200), generator.random(200)
+    scores = score(aggregate(relevance, y_score, query=query, task="ranking"))
+    readings = {r.metric: r for r in scores.overall}
+    kept = [q for q in range(40) if relevance[query == q].any()]
+    expected = np.mean(
+        [sk.ndcg_score([relevance[query == q]], [y_score[query == q]]) for q in kept]
+    )
+    assert readings["ndcg"].value == pytest.approx(expected, **CLOSE)
+    assert "queries" in scores.interval_methods["ndcg"]
+    assert set(readings) == {
+        "ndcg",
+        "ndcg_at_10",
+        "mean_reciprocal_rank",
+        "mean_average_precision",
+    }
+
+
+def test_slices_are_a_table_with_intervals():
+    hour = np.tile(np.arange(24), 20)
+    y = np.arange(480) % 2
+    predicted = np.where(hour < 6, 1 - y, y)
+    slices = [
+        Slice(name="night", where={"hour": {"max": 6}}),
+        Slice(name="noon", where={"hour": 12}),
+        Slice(name="rain", where={"rain": True}),
+    ]
+    table = aggregate(y, predicted, None, features={"hour": hour}, slices=slices)
+    scores = score(table)
+    assert scores.slices.features == ("slice",)
+    night, noon = scores.slices.rows
+    assert (night.group, night.n, night.metrics["accuracy"]) == ({"slice": "night"}, 120, 0.0)
+    assert night.intervals["accuracy"][0] == 0.0
+    assert (noon.n, noon.excluded) == (20, "n=20 below 30")
+    assert "The slice 'rain' was not measured: there is no column 'rain'." in scores.notes
+
+
+def test_every_interval_holds_its_value_and_names_its_method(adult):
+    y, predicted, y_score, sensitive = adult
+    scores = score(aggregate(y, predicted, y_score, sensitive))
+    assert scores.positive_label == "1"
+    for reading in (*scores.overall, *scores.disparities):
+        if reading.metric == "expected_calibration_error":
+            continue
+        assert reading.interval.method
+        assert reading.interval.low <= reading.value <= reading.interval.high
+    assert set(scores.interval_methods) == {r.metric for r in scores.overall if r.interval}
+    for groups in scores.groups:
+        for row in groups.rows:
+            for name, (low, high) in row.intervals.items():
+                assert low <= row.metrics[name] <= high
+
+
+def test_scoring_twice_gives_the_same_bytes(adult):
+    y, predicted, y_score, sensitive = adult
+    table = aggregate(y, predicted, y_score, sensitive)
+    again = EvaluationTable.model_validate_json(table.model_dump_json())
+    assert score(table).model_dump_json() == score(again).model_dump_json()
+
+
+def test_scoring_loads_no_library_of_statistics():
+    code = """
+import sys
+from aims_mlflow.monitors.performance import score
+from aims_mlflow.monitors.judge import judge
+from aims_mlflow.monitors.tables import EvaluationTable
+assert not {"numpy", "pandas", "scipy", "sklearn", "fairlearn"} & set(sys.modules)
+score(EvaluationTable.model_validate_json(sys.argv[1]))
+assert not {"pandas", "scipy", "sklearn", "fairlearn"} & set(sys.modules)
+"""
+    table = aggregate([0, 1, 1] * 40, [0, 1, 0] * 40, [0.1, 0.9, 0.4] * 40, {"s": ["F", "M"] * 60})
+    subprocess.run([sys.executable, "-c", code, table.model_dump_json()], check=True)

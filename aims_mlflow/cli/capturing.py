@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from aims_mlflow.capture import Captured
-from aims_mlflow.capture import capture as capture_run
 from aims_mlflow.cli.output import STYLES, err, out, print_json, progress, safe, text, with_json
 from aims_mlflow.drain import actor
 from aims_mlflow.errors import RunNotFoundError
+from aims_mlflow.families import Capturing
 from aims_mlflow.sync import sync as reconcile
 from aims_mlflow.workspace import Workspace
+
+if TYPE_CHECKING:
+    from aims_mlflow.capture import Captured
 
 
 @click.command()
@@ -21,26 +24,23 @@ from aims_mlflow.workspace import Workspace
 def capture(run_id: tuple[str, ...], as_json: bool) -> None:
     """Capture RUN_ID... now: documents on the run, evidence in the ledger.
 
-    Capturing again changes nothing; after a change of the profile or of the run it adds a new
-    version. Exit 2 where a run does not exist.
+    For the parent of a sweep, also its chosen candidates. Capturing again changes nothing; after a
+    change of the profile or of the run it adds a new version. Exit 2 where a run does not exist.
     """
     workspace = Workspace()
     tracking = workspace.tracking()
-    ledger = workspace.ledger(tracking)
+    capturing = Capturing(
+        tracking=tracking,
+        ledger=workspace.ledger(tracking),
+        profile=workspace.profile,
+        source="capture",
+        actor=actor(),
+    )
     done: list[Captured] = []
     absent: list[str] = []
     for each in run_id:
         try:
-            done.append(
-                capture_run(
-                    each,
-                    tracking=tracking,
-                    ledger=ledger,
-                    profile=workspace.profile,
-                    source="capture",
-                    actor=actor(),
-                )
-            )
+            done += capturing.tree(each).captured
         except RunNotFoundError as error:
             absent.append(error.message)
     if as_json:

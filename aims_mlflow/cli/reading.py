@@ -1,4 +1,4 @@
-"""`aims status`, `card`, `evidence` and `soa`: what is there, and what is missing."""
+"""`aims status`, `evidence` and `soa`: what is there, and what is missing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.text import Text
 
 from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.cli.output import STYLES, ago, err, out, print_json, text, with_json
-from aims_mlflow.errors import TrackingError, UsageError
-from aims_mlflow.evidence import Evidence, EvidenceKind, isoformat
+from aims_mlflow.errors import TrackingError
+from aims_mlflow.evidence import EvidenceKind, isoformat
 from aims_mlflow.findings import OVERVIEW_KINDS, Overview, Rank, overview
 from aims_mlflow.mapper import map_evidence
 from aims_mlflow.readings import Verdict
@@ -23,7 +23,7 @@ from aims_mlflow.sync import Coverage, coverage
 from aims_mlflow.workspace import Workspace
 
 if TYPE_CHECKING:
-    from aims_mlflow.ledger.log import Entry, Ledger
+    from aims_mlflow.ledger.log import Entry
 
 _PLAIN: dict[str, Any] = {
     "title_justify": "left",
@@ -146,53 +146,6 @@ def _verdicts(counts: dict[Verdict, int]) -> Text:
         if counts.get(verdict)
     ]
     return Text("\n").join(lines)
-
-
-@click.command()
-@click.argument("run_id")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["md", "html", "json"]),
-    default="md",
-    show_default=True,
-    help="Which of the sealed documents.",
-)
-@click.option("--output", type=click.Path(dir_okay=False, writable=True), help="Write to a file.")
-@click.option("--report", is_flag=True, help="The evaluation report instead of the card.")
-@with_json
-def card(run_id: str, form: str, output: str | None, report: bool, as_json: bool) -> None:
-    """Show the newest model card of RUN_ID (or of the run whose id begins so), as it was sealed."""
-    kind = EvidenceKind.EVALUATION_REPORT if report else EvidenceKind.MODEL_CARD
-    workspace = Workspace()
-    tracking = workspace.tracking()
-    evidence = _of_run(workspace.ledger(tracking, create=False), kind, run_id)
-    extension = ".json" if as_json else f".{form}"
-    path = next(a.path for a in evidence.artifacts if a.path.endswith(extension))
-    data = tracking.read(evidence.subject.id, path)
-    if output:
-        with open(output, "wb") as file:  # noqa: PTH123 - click checked this very path
-            file.write(data)
-        err.print(text(f"{path} written to {output}"))
-    else:
-        click.echo(data, nl=False)
-
-
-def _of_run(ledger: Ledger, kind: EvidenceKind, run_id: str) -> Evidence:
-    found = [
-        e.evidence
-        for e in ledger.entries(kind=kind, current=True)
-        if e.evidence.subject.id.startswith(run_id)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(e.subject.id[:12] for e in found[:5])
-        raise UsageError(f"'{run_id}' is the beginning of several runs: {ids}", "Give more of it.")
-    raise UsageError(
-        f"There is no {kind.value.replace('_', ' ')} of a run '{run_id}' in the ledger.",
-        f"Capture it with: aims capture {run_id}; or list what there is: aims evidence list",
-    )
 
 
 @click.group()

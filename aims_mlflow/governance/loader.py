@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.errors import Problem
+from aims_mlflow.governance.card_text import SUFFIX, CardText, read_card_text
 from aims_mlflow.governance.document import Document, read_document
 from aims_mlflow.governance.explain import did_you_mean, validate
 from aims_mlflow.governance.organization import Organization
@@ -64,12 +65,14 @@ class _Loader:
         declared = self._systems() if "systems" in names else {}
         systems, sources = self._unambiguous(declared)
         self._contested(systems, sources)
+        texts = self._texts(systems, sources)
         soa = self._soa(systems) if "soa.yaml" in names else {}
         self._unread(names)
         return Profile(
             folder=self.folder,
             organization=organization,
             systems=systems,
+            texts=texts,
             soa=soa,
             problems=tuple(sorted(self.problems)),
             warnings=tuple(sorted(self.warnings)),
@@ -119,6 +122,8 @@ class _Loader:
         folder = self.folder / "systems"
         for name in self._list(folder):
             path = folder / name
+            if name.endswith(SUFFIX):
+                continue
             if path.suffix not in _SUFFIXES:
                 self._nothing_reads(path)
                 continue
@@ -183,6 +188,49 @@ class _Loader:
                 message = f"the {what} '{name}' is claimed in {others} as well."
                 advice = "Runs of it stay unclaimed until one system alone names it."
                 self._problem(document.file, line, message, advice)
+
+    def _texts(
+        self, systems: dict[str, AISystem], sources: dict[str, Document]
+    ) -> dict[str, CardText]:
+        """Read the texts of cards, and put the fields that they declare into their systems."""
+        folder = self.folder / "systems"
+        names = self._list(folder) if folder.is_dir() else []
+        texts: dict[str, CardText] = {}
+        for name in names:
+            if not name.endswith(SUFFIX):
+                continue
+            path = folder / name
+            text = read_card_text(path, self._name(path))
+            if text.sha256 is not None:
+                self.files[text.file] = text.sha256
+            self.problems += text.problems
+            self.warnings += text.warnings
+            system_id = name.removesuffix(SUFFIX)
+            if system_id not in systems:
+                self._no_system(system_id, text, names)
+            elif not text.problems:
+                texts[system_id] = text
+                systems[system_id] = self._with_text(systems[system_id], text, sources[system_id])
+        return texts
+
+    def _no_system(self, system_id: str, text: CardText, names: list[str]) -> None:
+        if any(f"{system_id}{suffix}" in names for suffix in _SUFFIXES):
+            return  # the file of the system is broken, and says so itself
+        message = f"belongs to no system: there is no {system_id}.yaml beside it."
+        known = [name.rpartition(".")[0] for name in names if name.endswith(_SUFFIXES)]
+        advice = did_you_mean(system_id, known) or "Name it after the id of its system."
+        self.warnings.append(Problem(text.file, 0, message, advice))
+
+    def _with_text(self, system: AISystem, text: CardText, document: Document) -> AISystem:
+        added = {}
+        for name, passage in text.fields.items():
+            if name not in system.card:
+                added[name] = passage.text
+                continue
+            line = document.line(("card", name))
+            message = f"'{name}' is declared in {document.file}:{line} as well."
+            self._problem(text.file, passage.first, message, "Keep one of the two.")
+        return system.model_copy(update={"card": {**system.card, **added}})
 
     def _soa(self, systems: dict[str, AISystem]) -> dict[str, SoaDecision]:
         document = self._read(self.folder / "soa.yaml")

@@ -28,6 +28,9 @@ SNIPPETS: Mapping[str, str] = {
         "thresholds: [{id: ..., metric: ..., min: ..., severity: major, "
         "reason: ..., approved_by: ..., review_by: ...}]"
     ),
+    "slices": "slices: [{name: ..., where: {...: ...}}]",
+    "robustness": "robustness: {perturbations: [{id: noise-tenth, kind: noise, amount: 0.1}]}",
+    "sweep": "sweep: {chosen: best, metric: ..., mode: ...}",
     "monitors": 'monitors: [{kind: drift, schedule: "0 6 * * *", current: ...}]',
     "on_breach": "on_breach: {critical: propose, major: propose, minor: alert}",
     "gate": "gate: {aliases: [...], require: [evaluation_report, bias_report, approval]}",

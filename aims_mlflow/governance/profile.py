@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.errors import Problem, ProfileError
+from aims_mlflow.governance.authorship import Authorship, blame
+from aims_mlflow.governance.card_text import CardText, Passage, Written
 from aims_mlflow.governance.find import FOLDER
 from aims_mlflow.governance.organization import Organization
 from aims_mlflow.governance.soa_decisions import SoaDecision
@@ -33,6 +35,7 @@ class Profile:
         warnings: What is valid and still deserves a look.
         files: SHA-256 of every file that was read, by its path as messages name it.
         sources: The file that each system of `systems` was read from.
+        texts: What people wrote by hand for the card of a system; its fields are in `systems`.
     """
 
     folder: Path | None = None
@@ -43,6 +46,7 @@ class Profile:
     warnings: tuple[Problem, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, Document] = field(default_factory=dict)
+    texts: Mapping[str, CardText] = field(default_factory=dict)
 
     def system(self, system_id: str) -> AISystem | None:
         """The declared system of this id, or None."""
@@ -86,6 +90,10 @@ class Profile:
             path: Keys and list positions, as in `where("x", "thresholds", 0)`. Where the file
                 lacks this key, the file alone is named.
         """
+        found = self._passage(system_id, path)
+        if found is not None:
+            text, passage = found
+            return text.where(passage)
         document = self.sources.get(system_id or "")
         if document is None:
             root = self.folder.name if self.folder else FOLDER
@@ -93,6 +101,57 @@ class Profile:
         return (
             f"{document.file}:{document.lines[path]}" if path in document.lines else document.file
         )
+
+    def authorship(self, system_id: str | None, *path: str | int) -> Authorship | None:
+        """Who last touched a declaration, and when; None for what is not declared.
+
+        Git is asked here, once for each state of a file, and may take seconds the first time.
+
+        Args:
+            system_id: The system.
+            path: Keys and list positions, as for `where`. A value of several lines is as young
+                as the youngest of them.
+        """
+        found = self._passage(system_id, path)
+        if found is not None:
+            text, passage = found
+            return self._blamed(text.file, passage.first, passage.last)
+        document = self.sources.get(system_id or "")
+        if document is None or path not in document.lines:
+            return None
+        return self._blamed(document.file, *_extent(document, path))
+
+    def written(self, system_id: str | None) -> tuple[Written, ...]:
+        """The sections of a system's card that people wrote by hand, with who wrote them."""
+        text = self.texts.get(system_id or "")
+        if text is None:
+            return ()
+        return tuple(
+            Written(
+                title=passage.title,
+                text=passage.text,
+                source=text.where(passage),
+                authorship=self._blamed(text.file, passage.first, passage.last),
+            )
+            for passage in text.sections
+        )
+
+    def _passage(
+        self, system_id: str | None, path: tuple[str | int, ...]
+    ) -> tuple[CardText, Passage] | None:
+        text = self.texts.get(system_id or "")
+        if text is None or path[:1] != ("card",) or len(path) < 2:
+            return None
+        document = self.sources.get(system_id or "")
+        passage = text.fields.get(str(path[1]))
+        if passage is None or (document is not None and path[:2] in document.lines):
+            return None
+        return text, passage
+
+    def _blamed(self, file: str, first: int, last: int | None) -> Authorship | None:
+        if self.folder is None:
+            return None
+        return blame(self.folder.parent / file).of(first, last)
 
     def require_valid(self) -> None:
         """Raise if anything is wrong.
@@ -102,3 +161,14 @@ class Profile:
         """
         if self.problems:
             raise ProfileError(self.problems)
+
+
+def _extent(document: Document, path: tuple[str | int, ...]) -> tuple[int, int | None]:
+    """First and last line of a declaration; None for the last where it ends the file."""
+    first = document.lines[path]
+    after = [
+        line
+        for place, line in document.lines.items()
+        if line > first and place[: len(path)] != path
+    ]
+    return first, min(after) - 1 if after else None

@@ -135,6 +135,8 @@ class Perturbation(Frozen):
             raise ValueError(f"kind '{self.kind}' needs an 'amount'")
         if self.kind in ("missing", "category_swap") and (self.amount or 0) > 1:
             raise ValueError("'amount' is a share of the values, from 0 to 1")
+        if self.kind == "rounding" and self.amount != int(self.amount or 0):
+            raise ValueError("'amount' is the number of decimals that are kept, a whole number")
         return self
 
 

@@ -25,7 +25,8 @@ from aims_mlflow.facts import (
     ModelVersionFacts,
     RunFacts,
 )
-from aims_mlflow.scope import TAG_SYSTEM
+from aims_mlflow.scope import TAG_ENVIRONMENT_OF, TAG_SYSTEM
+from aims_mlflow.tracking.children import Children
 from aims_mlflow.tracking.entities import (
     flavor_version,
     model_class,
@@ -34,6 +35,8 @@ from aims_mlflow.tracking.entities import (
     run_metrics,
     signature_fields,
 )
+from aims_mlflow.tracking.genai import genai_facts
+from aims_mlflow.tracking.registry import BASELINE_FILE, Registry, parse_pin
 from aims_mlflow.tracking.translation import moment, translated
 
 if TYPE_CHECKING:
@@ -57,6 +60,16 @@ class Tracking:
         """Made when first used: MLflow creates a missing SQLite store as soon as it is asked."""
         with translated(f"MLflow at {self.uri_shown}"):
             return MlflowClient(tracking_uri=self.uri)
+
+    @cached_property
+    def children(self) -> Children:
+        """The child runs of runs."""
+        return Children(self._client)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model registry that belongs to this store."""
+        return Registry(self._client)
 
     def probe(self) -> None:
         """Ask MLflow anything.
@@ -116,8 +129,14 @@ class Tracking:
             models=tuple(self._models(run, notes)),
             model_versions=tuple(self._model_versions(run_id, notes)),
             **self._inputs(run, notes),
+            genai=genai_facts(self._client, run, notes),
             notes=tuple(notes),
         )
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a Tracking lives as long as its process needs it
+    def fetch_once(self, run_id: str) -> RunFacts:
+        """As `fetch`, from memory the next time: a run that many others are compared with."""
+        return self.fetch(run_id)
 
     @property
     def uri_shown(self) -> str:
@@ -162,6 +181,22 @@ class Tracking:
         path = f"{INPUTS_DIR}/{name}"
         self.write(run_id, {path: data})
         self._written[run_id, path] = data
+
+    def read_input(self, run_id: str, name: str) -> bytes | None:
+        """What was logged as `aims/inputs/<name>`; None where the run has no such file.
+
+        Raises:
+            RunNotFoundError: No such run.
+            TrackingError: The artifact store does not answer.
+        """
+        path = f"{INPUTS_DIR}/{name}"
+        if (run_id, path) in self._written:
+            return self._written[run_id, path]
+        with translated(f"run {run_id}"):
+            root = self._client.get_run(run_id).info.artifact_uri
+            repository = get_artifact_repository(root, tracking_uri=self.uri)
+            listed = [info.path for info in repository.list_artifacts(INPUTS_DIR)]
+        return self._read(root, path) if path in listed else None
 
     def forget(self, run_id: str) -> None:
         """Drop what was kept of the run's inputs to spare reading them back."""
@@ -261,16 +296,38 @@ class Tracking:
         except (TrackingError, FileNotFoundError) as error:
             notes.append(f"artifacts could not be listed: {error}")
             blobs = known
+        pin = parse_pin(blobs.pop(f"{INPUTS_DIR}/{BASELINE_FILE}", None))
         loaded = {p.rpartition("/")[2]: parsed(p, data, notes) for p, data in blobs.items()}
         return {
             "artifacts": tuple(p for p in artifacts if not p.startswith(f"{ARTIFACT_DIR}/")),
-            "environment": loaded.get("environment.json"),
+            "environment": loaded.get("environment.json") or self._shared_environment(run, notes),
+            "baseline": pin.baseline if pin else None,
             "evaluations": tuple(
                 value
                 for name, value in loaded.items()
                 if name.startswith("evaluation-") and isinstance(value, dict)
             ),
+            "robustness": tuple(
+                value
+                for name, value in loaded.items()
+                if name.startswith("robustness-") and isinstance(value, dict)
+            ),
         }
+
+    def _shared_environment(self, run: Run, notes: list[str]) -> Any:
+        """The environment of the run that was open in the same process when this one began."""
+        owner = run.data.tags.get(TAG_ENVIRONMENT_OF)
+        if owner is None:
+            return None
+        try:
+            data = self.read_input(owner, "environment.json")
+        except (TrackingError, FileNotFoundError) as error:
+            notes.append(f"the environment that run {owner} recorded could not be read: {error}")
+            return None
+        if data is None:
+            return None
+        notes.append(f"the environment is that of run {owner}, of the same process")
+        return parsed("environment.json", data, notes)
 
     def _listed(self, root: str) -> list[str]:
         """Paths of files below the artifact root: all of ours, the others two levels deep."""

@@ -3,6 +3,7 @@
 import lightgbm
 import mlflow
 from data import adult
+from mlflow.models import infer_signature
 from sklearn.model_selection import train_test_split
 
 import aims_mlflow
@@ -21,13 +22,14 @@ def train() -> None:
         ):
             data = mlflow.data.from_pandas(part, name=name, targets="income_over_50k")
             mlflow.log_input(data, context=context)
+        texts = x_train.select_dtypes("category").columns
         model = lightgbm.LGBMClassifier(n_estimators=120, verbose=-1, random_state=0, n_jobs=1)
         model.fit(x_train, y_train)
         mlflow.log_params(model.get_params())
         mlflow.lightgbm.log_model(
             model,
             name="census-income",
-            input_example=x_train.head(2),
+            signature=infer_signature(x_train.astype(dict.fromkeys(texts, str)), y_train),
             registered_model_name="census-income",
             pip_requirements=[f"lightgbm=={lightgbm.__version__}"],
         )

@@ -1,10 +1,12 @@
-"""Any JSON value as blocks, and the tables that deserve a form of their own."""
+"""Any JSON value as blocks: scalars, pairs, lists and tables."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aims_mlflow.governance.metrics import METRICS
 from aims_mlflow.model_card.bounds import is_bounded
 from aims_mlflow.model_card.formats.document import (
     Block,
@@ -16,11 +18,21 @@ from aims_mlflow.model_card.formats.document import (
     Paragraph,
     Table,
 )
-from aims_mlflow.model_card.formats.text import NOT_RECORDED, humanise, is_number, shown
+from aims_mlflow.model_card.formats.text import (
+    NOT_RECORDED,
+    humanise,
+    is_number,
+    shown,
+    with_interval,
+)
 from aims_mlflow.readings import Verdict
 
 #: Columns that are left out of a table when no row has anything in them.
-_OPTIONAL = frozenset({"note", "limit", "verdict", "excluded", "reason", "step", "feature"})
+_OPTIONAL = frozenset(
+    {"note", "limit", "verdict", "excluded", "reason", "step", "feature", "interval"}
+)
+#: Names under which rows hold the interval of their "value".
+_INTERVAL = ("interval", "interval_low", "interval_high")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _UNDEFINED = Cell("undefined", muted=True)
 
@@ -30,8 +42,20 @@ def verdict_chip(verdict: str) -> Chip:
     return Chip(verdict, verdict.lower())
 
 
-def cell(value: Any, key: str = "") -> Cell:
-    """One value of a table or of a list of pairs; `key` is the name under which it stands."""
+def cell(value: Any, key: str = "", interval: Any = None, method: str = "") -> Cell:
+    """One value of a table or of a list of pairs.
+
+    Args:
+        value: Any JSON value.
+        key: The name under which it stands; `value` None reads "undefined" under "value".
+        interval: Its confidence interval: (low, high), or a mapping with `low` and `high`.
+        method: How the interval was computed.
+    """
+    bounds = _bounds(interval)
+    if bounds and is_number(value) and math.isfinite(value):
+        text, words = with_interval(float(value), *bounds)
+        how = method or (str(interval.get("method", "")) if isinstance(interval, Mapping) else "")
+        return Cell(text, exact=repr(float(value)), interval=words, method=how)
     if key == "verdict" and value in list(Verdict):
         return Cell(str(value), chip=verdict_chip(str(value)))
     if value is None:
@@ -61,40 +85,12 @@ def blocks(value: Any, caption: str, *, verbatim: bool = False) -> list[Block]:
 def table(rows: Sequence[Mapping[str, Any]], caption: str) -> Table:
     """Rows of the same kind as a table, columns in the order in which they first occur."""
     keys = [key for key in dict.fromkeys(k for row in rows for k in row) if _has(key, rows)]
+    if "value" in keys:
+        keys = [key for key in keys if key not in _INTERVAL]
     return Table(
         caption=caption,
         columns=tuple(Column(humanise(key), _numeric(key, rows)) for key in keys),
         rows=tuple(tuple(_cell_of(row, key) for key in keys) for row in rows),
-    )
-
-
-def group_table(found: Mapping[str, Any]) -> Table:
-    """A `GroupTable` as a table: groups, n, metrics, and why a group was left out."""
-    features, rows = list(found["features"]), found["rows"]
-    metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
-    heads = [*map(Column, features), Column("n", numeric=True)]
-    heads += [Column(humanise(name), numeric=True) for name in metrics]
-    muted = frozenset(index for index, row in enumerate(rows) if row["excluded"])
-    return Table(
-        caption=(
-            f"{found['dataset']} by {' x '.join(features)}; groups below "
-            f"{found['min_group_size']} rows are not compared"
-        ),
-        columns=(*heads, Column("compared")),
-        rows=tuple(_group_row(row, features, metrics) for row in rows),
-        muted=muted,
-    )
-
-
-def _group_row(
-    row: Mapping[str, Any], features: Sequence[str], metrics: Sequence[str]
-) -> tuple[Cell, ...]:
-    compared = f"no: {row['excluded']}" if row["excluded"] else "yes"
-    return (
-        *(cell(row["group"].get(feature)) for feature in features),
-        cell(row["n"]),
-        *(cell(row["metrics"].get(name), "value") for name in metrics),
-        Cell(compared),
     )
 
 
@@ -147,4 +143,20 @@ def _cell_of(row: Mapping[str, Any], key: str) -> Cell:
         return Cell("–", muted=True)
     if key == "limit":
         return Cell(shown(value).replace(" ", _NO_BREAK))
-    return cell(value, key)
+    if key == "metric" and value in METRICS:
+        return Cell(humanise(value))
+    if key != "value":
+        return cell(value, key)
+    low, high = row.get("interval_low"), row.get("interval_high")
+    return cell(value, key, row.get("interval") or (low, high))
+
+
+def _bounds(interval: Any) -> tuple[float, float] | None:
+    """Both ends of an interval, where they are numbers; a body holds infinities as text."""
+    found = interval
+    if isinstance(interval, Mapping):
+        found = [interval.get("low"), interval.get("high")]
+    if not isinstance(found, list | tuple) or len(found) != 2 or not all(map(is_number, found)):
+        return None
+    low, high = float(found[0]), float(found[1])
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None

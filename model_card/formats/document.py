@@ -7,7 +7,12 @@ nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aims_mlflow.model_card.svg import Sketch
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,18 @@ class Chip:
 
 @dataclass(frozen=True)
 class Cell:
-    """One value. `exact` is a number with all its digits where `text` rounds it."""
+    """One value. `exact` is a number with all its digits where `text` rounds it.
+
+    `interval` is its confidence interval in words ("0.861 to 0.884"), `method` how that was
+    computed.
+    """
 
     text: str
     chip: Chip | None = None
     exact: str = ""
     muted: bool = False
+    interval: str = ""
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,12 +49,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `muted` rows take no part in the comparison that the table makes."""
+    """A table; `muted` rows take no part in the comparison that the table makes.
+
+    A `stacked` table has many numbers in a row: intervals stand below their values.
+    """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     muted: frozenset[int] = frozenset()
+    stacked: bool = False
     kind: ClassVar[str] = "table"
 
 
@@ -74,12 +89,53 @@ class Paragraph:
     kind: ClassVar[str] = "paragraph"
 
 
-Block: TypeAlias = Table | Pairs | Items | Paragraph
+@dataclass(frozen=True)
+class Heading:
+    """A heading between the blocks of a part."""
+
+    text: str
+    kind: ClassVar[str] = "heading"
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Markdown that a person wrote; each format shows it without HTML, images or odd links."""
+
+    text: str
+    kind: ClassVar[str] = "prose"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot; `alt` says in words what it shows, `draw` draws it for formats that have pictures.
+
+    `id` is unique in the document.
+    """
+
+    id: str
+    caption: str
+    alt: str
+    draw: Callable[[], Sketch]
+    kind: ClassVar[str] = "plot"
+
+
+Block: TypeAlias = Table | Pairs | Items | Paragraph | Heading | Prose | Plot
+
+
+@dataclass(frozen=True)
+class Link:
+    """A reference to another place in the same document."""
+
+    text: str
+    anchor: str
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A titled statement with its state, its origin and its blocks."""
+    """A titled statement with its state, its origin and its blocks.
+
+    `links` lead to the evidence that it rests on.
+    """
 
     id: str
     title: str
@@ -88,6 +144,7 @@ class Entry:
     origin: str = ""
     meaning: str = ""
     fix: str = ""
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +188,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole. `identity` is what names it, `provenance` what binds it to the ledger."""
+    """The whole. `identity` is what names it, `provenance` what binds it to the ledger.
+
+    `summary` follows the bar of `shares`; `sources` lists the evidence that the document rests on.
+    """
 
     kind: str
     title: str
@@ -147,3 +207,5 @@ class Document:
     parts: tuple[Part, ...]
     identity: tuple[tuple[str, str], ...]
     provenance: tuple[tuple[str, str], ...]
+    summary: Table | None = None
+    sources: Table | None = None

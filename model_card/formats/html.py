@@ -4,26 +4,73 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from aims_mlflow.model_card.bounds import cut_text
+from aims_mlflow.model_card.formats import prose
+from aims_mlflow.model_card.formats.document import Plot
 from aims_mlflow.model_card.formats.text import visible
 from aims_mlflow.model_card.formats.views import document
 
 if TYPE_CHECKING:
     from aims_mlflow.model_card.card import Card
     from aims_mlflow.model_card.evaluation import EvaluationReport
+    from aims_mlflow.model_card.formats.document import Document
     from aims_mlflow.model_card.formats.stamp import Stamp
 
-#: Tables with more columns than this take the whole width of the page.
-_WIDE = 5
+#: Tables with more columns than this take the whole width of the page; with many, small type.
+_WIDE, _MANY = 5, 9
+#: Texts of at most so many letters are not broken, also where paper is narrow.
+_SHORT = 12
+#: Plots wider than this many points are scrolled on a telephone instead of shrunk.
+_WIDE_PLOT = 340
+
+
+class _Picture(NamedTuple):
+    svg: Markup
+    wide: bool
 
 
 def render_html(doc: Card | EvaluationReport, stamp: Stamp) -> bytes:
-    """A card or a report as one HTML file: no script, nothing loaded from elsewhere, UTF-8."""
-    return _template().render(doc=document(doc, stamp), wide=_WIDE).encode()
+    """A card or a report as one HTML file: no script, nothing loaded from elsewhere, UTF-8.
+
+    Where matplotlib is absent or broken, the document says so and shows the plots' words.
+    """
+    found = document(doc, stamp)
+    pictures, problem = _drawn(found)
+    page = _template().render(
+        doc=found,
+        pictures=pictures,
+        problem=problem,
+        wide=_WIDE,
+        many=_MANY,
+        short=_SHORT,
+        prose=prose.to_html,
+    )
+    return page.encode()
+
+
+def _drawn(doc: Document) -> tuple[dict[str, _Picture], str]:
+    """The plots by their id, and why one is not there."""
+    pictures: dict[str, _Picture] = {}
+    problem = ""
+    for plot in _plots(doc):
+        try:
+            sketch = plot.draw()
+            svg = sketch.svg(plot.id, plot.caption, plot.alt)
+        # Whatever a broken matplotlib raises: the report is worth more than its pictures.
+        except Exception as error:
+            problem = problem or cut_text(f"{type(error).__name__}: {error}")
+        else:
+            pictures[plot.id] = _Picture(Markup(svg), sketch.width > _WIDE_PLOT)
+    return pictures, problem
+
+
+def _plots(doc: Document) -> list[Plot]:
+    return [block for part in doc.parts for block in part.blocks if isinstance(block, Plot)]
 
 
 @cache

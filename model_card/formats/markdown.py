@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from aims_mlflow.model_card.formats.document import Items, Pairs, Paragraph, Table
+from aims_mlflow.model_card.formats import prose
+from aims_mlflow.model_card.formats.document import (
+    Heading,
+    Items,
+    Pairs,
+    Paragraph,
+    Plot,
+    Prose,
+    Table,
+)
 from aims_mlflow.model_card.formats.text import visible
 from aims_mlflow.model_card.formats.views import document
 
@@ -57,11 +66,16 @@ def _lines(doc: Document) -> Iterator[str]:
     shares = ", ".join(f"{share.count} {share.label}" for share in doc.shares)
     if shares:
         yield from (f"{doc.shares_label}: {shares}", "")
+    if doc.summary:
+        yield from _block(doc.summary)
     yield from _pairs("This document", [*doc.identity, *doc.provenance])
     yield from _figures(doc)
     yield from _gaps(doc)
     for part in doc.parts:
         yield from _part(part)
+    if doc.sources:
+        yield from ("## Evidence", "")
+        yield from _block(doc.sources)
 
 
 def _figures(doc: Document) -> Iterator[str]:
@@ -96,7 +110,8 @@ def _part(part: Part) -> Iterator[str]:
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    origin = f" · {escape(entry.origin)}" if entry.origin else ""
+    origins = (entry.origin, *(link.text for link in entry.links))
+    origin = "".join(f" · {escape(text)}" for text in origins if text)
     yield from (f"### {escape(entry.title)}", "", f"*{entry.chip.text}*{origin}", "")
     if entry.meaning:
         add = f" → {escape(entry.fix)}" if entry.fix else ""
@@ -109,7 +124,14 @@ def _block(block: Block) -> Iterator[str]:
     match block:
         case Paragraph():
             yield from (escape(block.text), "")
+        case Heading():
+            yield from (f"### {escape(block.text)}", "")
+        case Prose():
+            yield from prose.to_markdown(block.text, escape)
+        case Plot():
+            yield from (f"*{escape(block.caption)}.* {escape(block.alt)}", "")
         case Items():
+            yield from (f"**{escape(block.caption)}**", "")
             yield from (*(f"- {escape(item)}" for item in block.items), "")
         case Pairs():
             yield from _pairs(block.caption, block.rows)
@@ -139,4 +161,4 @@ def _table(
 
 
 def _cell(cell: Cell) -> str:
-    return escape(cell.text)
+    return escape(f"{cell.text} ({cell.interval})" if cell.interval else cell.text)

@@ -12,6 +12,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ud800-\udfff]"
 )
+#: Numbers that need more decimals than this are written with an exponent.
+_MAX_DECIMALS = 6
 NOT_RECORDED = "not recorded"
 
 
@@ -21,6 +23,8 @@ def visible(text: str) -> str:
     >>> visible("abc\u202edef")
     'abc\\u202edef'
     """
+    if text.isascii() and text.isprintable():
+        return text
     plain = text.replace("\r\n", "\n")
     return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", plain)
 
@@ -45,6 +49,28 @@ def shown(value: Any) -> str:
         case list() | tuple():
             return ", ".join(shown(item) for item in value) or "none"
     return str(value)
+
+
+def with_interval(value: float, low: float, high: float) -> tuple[str, str]:
+    """A value and its interval, with no more digits than the width of the interval supports.
+
+    >>> with_interval(0.872654, 0.8611, 0.8838)
+    ('0.873', '0.861 to 0.884')
+    >>> with_interval(48842.5, 48120.0, 49600.0)
+    ('48,842', '48,120 to 49,600')
+    """
+    digits = _decimals(high - low)
+    if digits is None:
+        return shown(value), f"{low:.4g} to {high:.4g}"
+    return f"{value:,.{digits}f}", f"{low:,.{digits}f} to {high:,.{digits}f}"
+
+
+def _decimals(width: float) -> int | None:
+    """Decimals that show a width with two digits; None where fixed decimals do not suit it."""
+    if not math.isfinite(width) or width <= 0:
+        return None
+    digits = 1 - math.floor(math.log10(width))
+    return max(digits, 0) if digits <= _MAX_DECIMALS else None
 
 
 def is_number(value: object) -> bool:

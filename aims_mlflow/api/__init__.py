@@ -1,0 +1,1 @@
+"""What a training script calls. Loaded when it is first used: see `aims_mlflow.__getattr__`."""
