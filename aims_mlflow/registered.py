@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ def merged(description: str, block: str) -> str | None:
         None where it would be longer than the registry keeps.
 
     >>> merged("Mine.", "<!-- aims:begin -->a<!-- aims:end -->")
-    'Mine.\\n\\n<!-- aims:begin -->a<!-- aims:end -->'
+    'Mine.\n\n<!-- aims:begin -->a<!-- aims:end -->'
     """
     pairs = list(_OURS.finditer(description))
     if pairs:
@@ -177,6 +178,8 @@ def _document(sealed: Evidence) -> str:
 
 def _figure(figure: KeyFigure, report: EvaluationReport) -> str:
     value, interval = shown(figure.value), _interval(figure, report)
+    if figure.value is not None and math.isfinite(figure.value):
+        value = f"{figure.value:.4g}"
     if figure.value is not None and interval is not None:
         value, bounds = with_interval(figure.value, interval.low, interval.high)
         value = f"{value} ({bounds})"
@@ -184,7 +187,8 @@ def _figure(figure: KeyFigure, report: EvaluationReport) -> str:
     by = f" by {figure.feature}" if figure.feature else ""
     limit = f", limit {figure.limit}" if figure.limit else ""
     verdict = f": **{figure.verdict.value}**" if figure.verdict else ""
-    return f"{escape(f'{figure.metric}{by}{where} {value}{limit}')}{verdict}"
+    name = f"fall of {figure.metric}" if figure.limit.startswith("fall") else figure.metric
+    return f"{escape(f'{name}{by}{where} {value}{limit}')}{verdict}"
 
 
 def _interval(figure: KeyFigure, report: EvaluationReport) -> Interval | None:

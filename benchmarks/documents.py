@@ -20,13 +20,13 @@ import pandas as pd
 from fairlearn import metrics as fair
 from sklearn.metrics import accuracy_score
 
-from aims_mlflow.planning import plan
 from aims_mlflow.facts import RunFacts
 from aims_mlflow.governance.profile import Profile
 from aims_mlflow.governance.system import AISystem
 from aims_mlflow.model_card.formats import Stamp
 from aims_mlflow.monitors.performance import score
 from aims_mlflow.monitors.tables import aggregate
+from aims_mlflow.planning import plan
 
 ROWS = 11_397
 ROUNDS = 15

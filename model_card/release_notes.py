@@ -50,6 +50,10 @@ class Part(NamedTuple):
     is_text: bool = False
 
 
+#: Values within noise that a note names; the diff as data has all of them.
+_MAX_QUIET = 8
+
+
 def plain_lines(diff: CardDiff) -> list[str]:
     """The note without its headline, one fact a line, as `Part: fact`."""
     lines = []
@@ -124,7 +128,9 @@ def _metric_lines(changes: Sequence[MetricChange]) -> list[str]:
     quiet = [c for c in changes if c.outcome is Outcome.WITHIN_NOISE]
     lines = [_metric_line(change) for change in listed]
     if quiet:
-        lines.append(f"within noise: {', '.join(map(_short, quiet))}")
+        some = ", ".join(map(_short, quiet[:_MAX_QUIET]))
+        more = f" and {len(quiet) - _MAX_QUIET} more" if len(quiet) > _MAX_QUIET else ""
+        lines.append(f"within noise: {some}{more}")
     if any(c.outcome in _SETTLED and c.delta_interval is None for c in listed):
         lines.append(_NO_INTERVAL)
     return lines

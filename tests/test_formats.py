@@ -401,7 +401,7 @@ def test_the_head_names_system_verdict_and_gaps() -> None:
             "FAIL",
             "required statements",
             "What is missing",
-            "0.123457",
+            "0.1235",
         ):
             assert text in head
         for statement in card.missing:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 def capture(run_id: str) -> Captured:
     """Capture one run now and wait for it: documents on the run, evidence in the ledger.
 
+    For the parent of a sweep, also its chosen candidates.
+
     Args:
         run_id: The MLflow run, in the store that MLflow is set to.
 
@@ -21,20 +23,20 @@ def capture(run_id: str) -> Captured:
     """
     import mlflow
 
-    from aims_mlflow.capture import capture as capture_run
     from aims_mlflow.drain import actor
+    from aims_mlflow.families import Capturing
     from aims_mlflow.workspace import Workspace
 
     workspace = Workspace()
     try:
         tracking = workspace.tracking(mlflow.get_tracking_uri())
-        return capture_run(
-            run_id,
+        capturing = Capturing(
             tracking=tracking,
             ledger=workspace.ledger(tracking),
             profile=workspace.profile,
             source="capture",
             actor=actor(),
         )
+        return next(one for one in capturing.tree(run_id).captured if one.run_id == run_id)
     finally:
         workspace.close()

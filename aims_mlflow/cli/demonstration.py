@@ -126,4 +126,7 @@ def _print_next(result: Demo) -> None:
     out.print(text(f"  cd {result.folder}"))
     out.print(text(f"  {aims} status", "bold"))
     out.print(text(f"  {aims} card {newest} --format html --output card.html", "bold"))
+    if result.dataset == "diabetes":
+        versions = "diabetes-progression/1 diabetes-progression/2"
+        out.print(text(f"  {aims} card diff {versions}", "bold"))
     out.print(text(f"  {aims} verify", "bold"))

@@ -33,9 +33,10 @@ Step = Callable[[str], None]
 
 
 class Demo(Frozen):
-    """What the demo left: folder, evidence with the controls it serves, verification."""
+    """What the demo left: folder, data set, evidence with its controls, verification."""
 
     folder: Path
+    dataset: str
     evidence: tuple[Evidence, ...]
     controls: dict[str, tuple[str, ...]]
     verification: Verification
@@ -67,6 +68,7 @@ def build(folder: Path, dataset: str, step: Step) -> Demo:
     current = tuple(e.evidence for e in ledger.entries(current=True))
     result = Demo(
         folder=folder,
+        dataset=dataset,
         evidence=current,
         controls={e.id: tuple(link.control for link in map_evidence(e).links) for e in current},
         verification=verify(ledger, tracking),

@@ -54,19 +54,25 @@ def shown(value: Any) -> str:
 def with_interval(value: float, low: float, high: float) -> tuple[str, str]:
     """A value and its interval, with no more digits than the width of the interval supports.
 
+    A value that is small beside its interval keeps two digits of its own.
+
     >>> with_interval(0.872654, 0.8611, 0.8838)
     ('0.873', '0.861 to 0.884')
     >>> with_interval(48842.5, 48120.0, 49600.0)
     ('48,842', '48,120 to 49,600')
+    >>> with_interval(0.1551, 0.0, 17.0)
+    ('0.16', '0.00 to 17.00')
     """
     digits = _decimals(high - low)
+    if digits is not None and value:
+        digits = max(digits, _decimals(abs(value)) or 0)
     if digits is None:
         return shown(value), f"{low:.4g} to {high:.4g}"
     return f"{value:,.{digits}f}", f"{low:,.{digits}f} to {high:,.{digits}f}"
 
 
 def _decimals(width: float) -> int | None:
-    """Decimals that show a width with two digits; None where fixed decimals do not suit it."""
+    """Decimals that show a number with two digits; None where fixed decimals do not suit it."""
     if not math.isfinite(width) or width <= 0:
         return None
     digits = 1 - math.floor(math.log10(width))

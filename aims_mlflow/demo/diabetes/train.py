@@ -1,6 +1,7 @@
 """Train two candidates that predict how diabetes progresses, and let MLflow govern itself.
 
-Everything about governance in this script is the decorator and `log_evaluation`.
+Everything about governance in this script is the decorator, `log_evaluation` and
+`evaluate_robustness`.
 """
 
 import mlflow
@@ -42,6 +43,7 @@ def train(name: str, hidden: list[str], alpha: float = 1.0) -> None:
         mlflow.sklearn.log_model(
             model,
             name="diabetes-progression",
+            registered_model_name="diabetes-progression",
             input_example=x_train.drop(columns=hidden).head(2),
             pip_requirements=["scikit-learn", "pandas"],
         )
@@ -52,7 +54,11 @@ def train(name: str, hidden: list[str], alpha: float = 1.0) -> None:
             y_test,
             model.predict(x_test.drop(columns=hidden)),
             sensitive_features=protected,
+            features=x_test,
             dataset="diabetes-test",
+        )
+        aims_mlflow.evaluate_robustness(
+            model, x_test.drop(columns=hidden), y_test, dataset="diabetes-test"
         )
 
 
@@ -60,4 +66,6 @@ if __name__ == "__main__":
     mlflow.set_experiment("diabetes")
     # Hiding the protected attribute is the fix that everybody tries first.
     train("ridge-blind-to-sex", hidden=["sex"])
+    # The first version goes into production; the card of the second says what changed since.
+    mlflow.MlflowClient().set_registered_model_alias("diabetes-progression", "champion", "1")
     train("ridge", hidden=[])
