@@ -89,11 +89,6 @@ def check(perturbations: Sequence[Perturbation], frame: Frame) -> None:
                 "which X does not have.",
                 f"X has the columns {listed(frame.names)}.",
             )
-        if perturbation.kind == "rounding" and (perturbation.amount or 0) % 1:
-            raise EvaluationInputError(
-                f"Perturbation '{perturbation.id}' rounds to {perturbation.amount:g} decimals.",
-                "Give a whole number of decimals, for example amount: 2.",
-            )
 
 
 def candidates(perturbation: Perturbation, frame: Frame) -> tuple[str, ...]:

@@ -144,9 +144,13 @@ def test_a_changed_profile_gives_a_new_version(copy):
     assert aims(copy, "verify").exit_code == 0
 
 
-def test_the_card_comes_in_three_formats(project):
+def test_the_card_comes_in_every_format(project):
     run = run_id(project)
-    assert aims(project, "card", run[:8]).stdout.startswith("#")
+    markdown = aims(project, "card", run[:8]).stdout
+    assert markdown.startswith("---\n")  # what the Hugging Face Hub reads
+    assert "\n# Model card" in markdown
+    bom = json.loads(aims(project, "card", run, "--format", "cyclonedx").stdout)
+    assert bom["specVersion"] == "1.6"
     assert "<!doctype html>" in aims(project, "card", run, "--format", "html").stdout.lower()
     card = json.loads(aims(project, "card", run, "--format", "json").stdout)
     assert card["schema_version"] == "aims.model_card/1"
@@ -178,7 +182,7 @@ def test_evidence_shows_digests_controls_and_a_proof(project):
     shown = answer(project, "evidence", "show", card["id"])
     stem = f"aims/model_card.v1-{card['id'][:8]}"
     assert {a["path"] for a in shown["artifacts"]} == {
-        f"{stem}.{e}" for e in ("html", "json", "md")
+        f"{stem}.{e}" for e in ("cdx.json", "html", "json", "md")
     }
     assert any("A.6.2.7" in link["control"] for link in shown["controls"])
     assert shown["inclusion_proof"]

@@ -410,8 +410,8 @@ def test_rates_of_one_class_have_the_interval_of_that_class():
         ),
         (
             {"perturbations": [{"id": "r", "kind": "rounding", "amount": 1.5}]},
-            "'r' rounds to 1.5 decimals",
-            "whole number",
+            "'amount' is the number of decimals that are kept, a whole number",
+            "kinds",
         ),
     ],
 )
