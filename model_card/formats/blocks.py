@@ -133,7 +133,7 @@ def _has(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _numeric(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    values = [row.get(key) for row in rows if row.get(key) is not None]
+    values = [row.get(key) for row in rows if row.get(key) not in (None, "")]
     return bool(values) and all(is_number(value) for value in values)
 
 

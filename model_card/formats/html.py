@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _WIDE, _MANY = 5, 9
 #: Texts of at most so many letters are not broken, also where paper is narrow.
 _SHORT = 12
+#: A text longer than this needs a column of some width.
+_LONG = 60
 #: Plots wider than this many points are scrolled on a telephone instead of shrunk.
 _WIDE_PLOT = 340
 
@@ -48,6 +50,7 @@ def render_html(doc: Card | EvaluationReport, stamp: Stamp) -> bytes:
         wide=_WIDE,
         many=_MANY,
         short=_SHORT,
+        long=_LONG,
         prose=prose.to_html,
     )
     return page.encode()

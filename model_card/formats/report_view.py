@@ -119,7 +119,11 @@ def _judgements(judgements: Sequence[Judgement]) -> list[Block]:
     declared = [{"threshold": j.threshold} | plain(j.declared) for j in judgements if j.declared]
     if declared:
         given = {key for row in declared for key, value in row.items() if value is not None}
-        told = [{key: row[key] for key in row if key in given} for row in _unique(declared)]
+        shown = [key for key in declared[0] if key in given and key != "id"]
+        told = [
+            {key: "" if row[key] is None else row[key] for key in shown}
+            for row in _unique(declared)
+        ]
         found.append(table(told, "The thresholds as declared"))
     return found
 
@@ -134,7 +138,8 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "measured": f"{label(judgement.metric)}{by}{part}{on}",
     }
-    keys = ("value", "limit", "reason", "excluded", "n")
+    # The reason names the groups that were left out; a column of its own would say it twice.
+    keys = ("value", "limit", "n", "reason")
     found: dict[str, Any] = cut_texts(row | _pick(plainly, keys))
     return found
 
