@@ -74,6 +74,8 @@ def capture(
     baseline, problem = baseline_facts(facts, tracking)
     if baseline is not None:
         baseline = redact(baseline)
+    if problem:
+        facts = facts.model_copy(update={"notes": (*facts.notes, problem)})
     made = plan(facts, profile, baseline, sweep)
     recorded = record(
         made.items, run_id, tracking=tracking, ledger=ledger, source=source, actor=actor
@@ -90,7 +92,7 @@ def capture(
         documents=recorded.documents,
         unchanged=len(made.items) - len(recorded.entries),
         candidates=len(sweep.candidates) if sweep else 0,
-        notes=(*facts.notes, *([problem] if problem else ()), *refused),
+        notes=(*facts.notes, *refused),
     )
 
 

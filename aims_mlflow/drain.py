@@ -20,6 +20,7 @@ from aims_mlflow.facts import TAG_ENDED_BY, TAG_EXCEPTION
 from aims_mlflow.families import Capturing, Family
 from aims_mlflow.nesting import Nesting
 from aims_mlflow.recording import record_gap
+from aims_mlflow.redaction import redact_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -62,6 +63,9 @@ class Drainer:
         self.progress = Progress()
         self._source = source
         self._own = own
+        # Runs of processes that are gone, which the capture of a sweep has told of already: each
+        # of them would have the whole sweep captured again.
+        self._accounted: set[str] = set()
         self._held: set[str] = set()
         self._unfinished: dict[str, Intent] = {}
         self._environment: bytes | None = None
@@ -173,8 +177,9 @@ class Drainer:
 
     def _evaluated(self, intent: Intent) -> None:
         tracking = self.workspace.tracking(intent["uri"])
-        data = canonical_bytes(intent["table"])
-        version = str(intent["table"].get("schema_version"))
+        table = redact_body(intent["table"])
+        data = canonical_bytes(table)
+        version = str(table.get("schema_version"))
         what = "robustness" if version.startswith("aims.robustness/") else "evaluation"
         tracking.write_input(intent["run_id"], f"{what}-{digest(data)[:12]}.json", data)
         self._unfinished[intent["run_id"]] = {"uri": intent["uri"], "run_id": intent["run_id"]}
@@ -187,6 +192,8 @@ class Drainer:
         if parent is not None:
             self._nesting.wait(parent, intent)
             tracking.forget(run_id)
+        elif run_id in self._accounted and run_id not in self._unfinished:
+            self._done(tracking, Family(members=frozenset({run_id})), run_id)
         else:
             self._done(tracking, self._captured(tracking, intent), run_id)
         self._nesting.ended(run_id)
@@ -224,6 +231,8 @@ class Drainer:
         if family.left_to is not None:
             members.update(self._nesting.drop(run_id))
             self.progress.left |= dict.fromkeys(members, family.left_to)
+        elif not self._own:
+            self._accounted |= family.members
         for member in members:
             tracking.forget(member)
             self._unfinished.pop(member, None)

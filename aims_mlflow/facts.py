@@ -66,11 +66,13 @@ class ModelFacts(Frozen):
 
 
 class ModelVersionFacts(Frozen):
-    """A registered model version that points at the run."""
+    """A registered model version that points at the run.
+
+    Without its aliases: they move, and what is sealed of a run must not change with them.
+    """
 
     name: str
     version: str
-    aliases: tuple[str, ...] = ()
     created: UtcDatetime | None = None
 
 

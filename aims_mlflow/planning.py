@@ -32,10 +32,10 @@ from aims_mlflow.recording import Planned, Render, planned
 from aims_mlflow.sweeps import SUFFIX, Sweep, sweep_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aims_mlflow.governance.profile import Profile
-    from aims_mlflow.governance.system import AISystem
+    from aims_mlflow.governance.system import AISystem, Threshold
     from aims_mlflow.model_card.card import Card
     from aims_mlflow.model_card.diff_model import CardDiff
     from aims_mlflow.model_card.formats import Stamp
@@ -117,8 +117,8 @@ def evaluate(facts: RunFacts, system_id: str | None, system: AISystem | None) ->
         from aims_mlflow.monitors.judge import judge
         from aims_mlflow.monitors.performance import score
 
-        smallest = min((t.min_group_size for t in thresholds if t.feature), default=30)
-        scores = tuple(score(table, min_group_size=smallest) for table in tables)
+        sizes = _group_sizes(thresholds)
+        scores = tuple(score(table, sizes=sizes) for table in tables)
         logged = {metric.key: metric.value for metric in facts.metrics}
         scorers = scorer_values(genai) if genai else None
         judgements = judge(thresholds, tables, logged, problems, robustness, scorers)
@@ -132,6 +132,19 @@ def evaluate(facts: RunFacts, system_id: str | None, system: AISystem | None) ->
         robustness=robustness,
         genai=genai,
     )
+
+
+def _group_sizes(thresholds: Iterable[Threshold]) -> dict[frozenset[str], int]:
+    """By features, the largest `min_group_size` that a threshold on their groups declares.
+
+    The tables then call no group compared that a threshold on the same features left out.
+    """
+    sizes: dict[frozenset[str], int] = {}
+    for threshold in thresholds:
+        features = frozenset(threshold.features)
+        if features:
+            sizes[features] = max(sizes.get(features, 0), threshold.min_group_size)
+    return sizes
 
 
 def _changes(

@@ -177,7 +177,8 @@ def _document(sealed: Evidence) -> str:
 
 
 def _figure(figure: KeyFigure, report: EvaluationReport) -> str:
-    value, interval = shown(figure.value), _interval(figure, report)
+    value = "undefined" if figure.value is None else shown(figure.value)
+    interval = _interval(figure, report)
     if figure.value is not None and math.isfinite(figure.value):
         value = f"{figure.value:.4g}"
     if figure.value is not None and interval is not None:
@@ -188,7 +189,7 @@ def _figure(figure: KeyFigure, report: EvaluationReport) -> str:
     limit = f", limit {figure.limit}" if figure.limit else ""
     verdict = f": **{figure.verdict.value}**" if figure.verdict else ""
     name = f"fall of {figure.metric}" if figure.limit.startswith("fall") else figure.metric
-    return f"{escape(f'{name}{by}{where} {value}{limit}')}{verdict}"
+    return f"{escape(f'{name}{by}{where}: {value}{limit}')}{verdict}"
 
 
 def _interval(figure: KeyFigure, report: EvaluationReport) -> Interval | None:

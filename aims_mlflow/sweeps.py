@@ -6,6 +6,7 @@ binds what they logged. Which candidate is chosen is a rule of the profile, that
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -310,12 +311,17 @@ def _ranked(candidates: Iterable[Candidate], rule: SweepRule | None) -> list[Can
         return []
     sign = -1.0 if rule.mode == "max" else 1.0
     valued = [
-        (sign * one.value, one)
+        (sign * (one.value or 0.0), one)
         for one in candidates
-        if one.head.status == "FINISHED" and one.value is not None and one.value == one.value
+        if one.head.status == "FINISHED" and _is_value(one.value)
     ]
     # The earlier one where two are equal: the order of the candidates decides.
     return [one for _value, one in sorted(valued, key=lambda pair: pair[0])]
+
+
+def _is_value(value: float | None) -> bool:
+    """Not infinite either, which MLflow keeps as the largest number in its databases."""
+    return value is not None and abs(value) < sys.float_info.max
 
 
 def _row(sweep: Sweep, one: Candidate) -> list[Any]:

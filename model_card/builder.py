@@ -185,7 +185,7 @@ def _given(field: CardField, sources: _Sources) -> Iterator[_Given]:
     if name in DECLARATIONS:
         declaration = DECLARATIONS[name]
         value = plain(declaration.read(sources.system))
-        yield sources.declared(sources.system, value, declaration.key)
+        yield sources.declared(sources.system, value, declaration.stands_at(sources.system))
     if name in sources.system.card:
         # YAML may hold anything: sets, times without zone, deep nesting.
         value, _ = normalise(sources.system.card[name])

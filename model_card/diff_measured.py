@@ -17,7 +17,7 @@ from aims_mlflow.model_card.diff_summary import metric_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_SETTLED = (Outcome.WORSE, Outcome.BETTER)
+_LISTED = (Outcome.WORSE, Outcome.BETTER, Outcome.NOISE_UNKNOWN)
 
 
 class Value(NamedTuple):
@@ -139,10 +139,10 @@ def group_changes(
         if key in old and not old[key].get("excluded") and not new[key].get("excluded")
         for change in _within(key, old[key], new[key])
     ]
-    settled = [change for change in found if change.outcome in _SETTLED]
+    listed = [change for change in found if change.outcome in _LISTED]
     return GroupChanges(
         compared=len(found),
-        changes=tuple(sorted(settled, key=_worst_first)),
+        changes=tuple(sorted(listed, key=_worst_first)),
         appeared=tuple(_named(key) for key in new if key not in old),
         vanished=tuple(_named(key) for key in old if key not in new),
     )
@@ -189,6 +189,8 @@ def _outcome(metric: str, before: float, after: float, bounds: Bounds | None) ->
     better = is_better(metric, before, after)
     if better is None:
         return Outcome.CHANGED
+    if bounds is None:
+        return Outcome.NOISE_UNKNOWN
     return Outcome.BETTER if better else Outcome.WORSE
 
 
@@ -207,8 +209,8 @@ def _interval(row: Mapping[str, Any], metric: str) -> Bounds | None:
     return _bounds((pair[0], pair[1])) if pair else None
 
 
-def _worst_first(change: MetricChange) -> tuple[bool, float]:
-    return change.outcome is not Outcome.WORSE, -abs(change.relative or change.delta or 0.0)
+def _worst_first(change: MetricChange) -> tuple[int, float]:
+    return _LISTED.index(change.outcome), -abs(change.relative or change.delta or 0.0)
 
 
 def _named(key: tuple[str, str]) -> str:

@@ -14,13 +14,15 @@ MAX_CHANGES = 200
 class Outcome(StrEnum):
     """What became of a value.
 
-    WITHIN_NOISE: the confidence interval of the difference holds zero. CHANGED: neither direction
-    is better, or nobody knows which.
+    WITHIN_NOISE: the confidence interval of the difference holds zero. NOISE_UNKNOWN: there is no
+    such interval, so nobody knows whether the change is more than chance. CHANGED: neither
+    direction is better, or nobody knows which.
     """
 
     BETTER = "better"
     WORSE = "worse"
     WITHIN_NOISE = "within noise"
+    NOISE_UNKNOWN = "changed, noise unknown"
     CHANGED = "changed"
     SAME = "same"
     NEW = "new"
@@ -76,7 +78,10 @@ class VerdictChange(Frozen):
 
 
 class GroupChanges(Frozen):
-    """What became of groups, slices and classes: `compared` values, those beyond noise listed."""
+    """What became of groups, slices and classes.
+
+    Of `compared` values, those beyond noise are listed, and those of which that is not known.
+    """
 
     compared: int = 0
     changes: tuple[MetricChange, ...] = ()

@@ -118,7 +118,10 @@ def _metric_phrases(diff: CardDiff, judged: Sequence[str]) -> Iterator[str]:
         change for change in diff.metrics if not change.part or change.part.startswith("scorer ")
     ]
     both = [change for change in found if change.delta is not None]
-    moved = sorted((c for c in both if c.outcome is not Outcome.SAME), key=_priority(judged))
+    changed = [change for change in both if change.outcome is not Outcome.SAME]
+    # A change that may be chance leads only where there is nothing firmer to say.
+    firm = [change for change in changed if change.outcome is not Outcome.NOISE_UNKNOWN]
+    moved = sorted(firm or changed, key=_priority(judged))
     if not both:
         yield "no value was measured on both"
     elif not moved:
@@ -128,6 +131,19 @@ def _metric_phrases(diff: CardDiff, judged: Sequence[str]) -> Iterator[str]:
     worse = [change for change in rest if change.outcome is Outcome.WORSE]
     chosen += (worse or rest)[:1]
     yield from (_phrase(change) for change in chosen)
+    yield from _data_phrases(both)
+
+
+def _data_phrases(both: Sequence[MetricChange]) -> Iterator[str]:
+    """What a change of the model cannot be told apart from: that the data is another one."""
+    same = {change.dataset: change.same_data for change in both}
+    told = {
+        "on data that differs": [name for name, known in same.items() if known is False],
+        "whether the data is the same is not known": [n for n, k in same.items() if k is None],
+    }
+    for words, names in told.items():
+        if names:
+            yield words if len(names) == len(same) else f"{words} ({', '.join(names)})"
 
 
 def _priority(judged: Sequence[str]) -> Callable[[MetricChange], int]:
@@ -139,10 +155,9 @@ def _phrase(change: MetricChange) -> str:
     assert change.before is not None and change.after is not None
     before, after = numbers(change.before, change.after)
     verb = "fell" if change.after < change.before else "rose"
-    other = ", on other data" if change.same_data is False else ""
     part = f" ({change.part})" if change.part else ""
     word = "" if change.outcome is Outcome.CHANGED else change.outcome.value
-    told = f" ({word}{other})" if word else f" ({other[2:]})" if other else ""
+    told = f" ({word})" if word else ""
     return f"{metric_name(change.metric)}{part} {verb} from {before} to {after}{told}"
 
 

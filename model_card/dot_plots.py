@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from aims_mlflow.model_card.frame import Frame, cut
+from aims_mlflow.model_card.frame import Frame, cut, cut_middle
 from aims_mlflow.model_card.svg import Sketch, Tone
 
 if TYPE_CHECKING:
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 #: Rows of a dot plot; the table beside it has all.
 MAX_ROWS = 24
 _ROW, _PANEL, _GAP = 15.0, 124.0, 13.0
-_LABEL_LETTERS = 24
+#: What the names of two groups need beside each other.
+_LABEL_LETTERS = 40
 
 
 class Mark(NamedTuple):
@@ -41,7 +42,7 @@ def dots(labels: Sequence[str], panels: Sequence[DotPanel]) -> Sketch:
     """
     rows = min(len(labels), MAX_ROWS)
     height = rows * _ROW + 52
-    names = [cut(label, _LABEL_LETTERS) for label in labels[:rows]]
+    names = [cut_middle(label, _LABEL_LETTERS) for label in labels[:rows]]
     margin = 14 + 5 * max(map(len, names), default=0)
     sketch = Sketch(margin + len(panels) * _PANEL + 6, height)
     for row, name in enumerate(names):

@@ -66,6 +66,17 @@ class Frame:
             self.sketch.text(self.left - 30, height, y, anchor="center", angle=90)
 
 
+def cut_middle(text: str, letters: int) -> str:
+    """A text as one line of at most so many letters, of which both ends stay.
+
+    >>> cut_middle("Asian-Pac-Islander · Female", 19)
+    'Asian-Pac… · Female'
+    """
+    line = " ".join(visible(text).split())
+    head = letters // 2
+    return line if len(line) <= letters else f"{line[:head]}…{line[head + 1 - letters :]}"
+
+
 def cut(text: str, letters: int) -> str:
     """A text as one line of at most so many letters."""
     line = " ".join(visible(text).split())

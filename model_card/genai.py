@@ -40,15 +40,25 @@ def evaluate_genai(facts: GenAIFacts) -> GenAIEvaluation:
 def scorer_values(
     evaluation: GenAIEvaluation,
 ) -> dict[str, tuple[float | None, float | None, int, int]]:
-    """Pass rate, mean, number of assessments and of errors of every scorer, for `judge`.
+    """Pass rate, mean, number of assessments and of answers without one, for `judge`.
 
-    Where people and a judge assessed under one name, it is the row with more assessments.
+    Where several sources assessed under one name (people correcting a judge), the lowest pass rate
+    counts, and there is no mean: which source is right, nobody said.
     """
-    ordered = sorted(evaluation.scorers, key=lambda result: result.n)
-    return {
-        result.scorer: (result.pass_rate, result.mean, result.n, result.errors)
-        for result in ordered
-    }
+    found: dict[str, tuple[float | None, float | None, int, int]] = {}
+    for name in dict.fromkeys(result.scorer for result in evaluation.scorers):
+        rows = [result for result in evaluation.scorers if result.scorer == name]
+        rates = [row.pass_rate for row in rows if row.pass_rate is not None]
+        complete = len(rates) == len([row for row in rows if row.n])
+        assessed = max(row.n for row in rows)
+        missing = max(evaluation.traces - assessed, sum(row.errors for row in rows))
+        found[name] = (
+            min(rates) if rates and complete else None,
+            rows[0].mean if len(rows) == 1 else None,
+            min((row.n for row in rows if row.n), default=0),
+            missing,
+        )
+    return found
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

@@ -138,12 +138,15 @@ def _unidentified(score: Scores) -> Insufficiency:
 
 def _ungrouped(score: Scores, system: AISystem | None) -> Iterator[Insufficiency]:
     # A ranking has no groups of rows: what is measured is a query.
-    if system is None or score.groups or score.task == "ranking":
+    if system is None or score.task == "ranking":
         return
-    if system.sensitive_features:
+    grouped = {name for table in score.groups for name in table.features}
+    absent = [f.name for f in system.sensitive_features if f.name not in grouped]
+    if absent:
+        named = ", ".join(f"'{cut_text(name)}'" for name in absent)
         yield Insufficiency(
             subject=f"Groups of {score.dataset}",
-            reason="sensitive features are declared, and the evaluation names no group",
+            reason=f"sensitive features are declared, and the evaluation names no group of {named}",
             fix=_log_evaluation(system),
         )
 

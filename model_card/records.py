@@ -141,7 +141,6 @@ def registered_versions(facts: RunFacts) -> list[dict[str, Any]]:
         {
             "name": cut_text(version.name),
             "version": version.version,
-            "aliases": cut_texts(version.aliases),
             "created": _time(version.created),
         }
         for version in facts.model_versions

@@ -35,7 +35,6 @@ _DATA = {
     None: "whether the data is the same is not known",
 }
 _SETTLED = (Outcome.WORSE, Outcome.BETTER)
-_NO_INTERVAL = "some values have no interval: which of their changes are noise is not known"
 _MIN_PERCENT = 0.05
 _MAX_LISTED = 20
 #: Groups that are listed as worse, and as better.
@@ -131,8 +130,6 @@ def _metric_lines(changes: Sequence[MetricChange]) -> list[str]:
         some = ", ".join(map(_short, quiet[:_MAX_QUIET]))
         more = f" and {len(quiet) - _MAX_QUIET} more" if len(quiet) > _MAX_QUIET else ""
         lines.append(f"within noise: {some}{more}")
-    if any(c.outcome in _SETTLED and c.delta_interval is None for c in listed):
-        lines.append(_NO_INTERVAL)
     return lines
 
 
@@ -179,23 +176,23 @@ def _kept(diff: CardDiff) -> list[str]:
 
 def _group_lines(diff: CardDiff) -> Iterator[str]:
     groups = diff.groups
-    for outcome in _SETTLED:
+    for outcome in (*_SETTLED, Outcome.NOISE_UNKNOWN):
         found = [change for change in groups.changes if change.outcome is outcome]
         for change in found[:_MAX_GROUPS]:
             yield f"{_metric_line(change)} ({change.dataset})"
         more = len(found) - _MAX_GROUPS
         if more > 0:
-            yield f"and {more:,} more that are {outcome.value}"
-    if any(change.delta_interval is None for change in groups.changes):
-        yield _NO_INTERVAL
+            yield f"and {more:,} more: {outcome.value}"
     for word, names in (("new", groups.appeared), ("gone", groups.vanished)):
         if names:
             yield f"{word}: {_some(names)}"
     if groups.compared:
         count = Counter(change.outcome for change in groups.changes)
+        open_ = count[Outcome.NOISE_UNKNOWN]
+        unknown = f"{open_} changed, noise unknown, " if open_ else ""
         yield (
             f"compared values: {groups.compared:,}; {count[Outcome.WORSE]} worse, "
-            f"{count[Outcome.BETTER]} better, the others the same or within noise"
+            f"{count[Outcome.BETTER]} better, {unknown}the others the same or within noise"
         )
 
 

@@ -10,7 +10,7 @@ from aims_mlflow.model_card.run_fields import EVALUATION, datasets
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aims_mlflow.facts import RunFacts
     from aims_mlflow.model_card.evaluation import EvaluationReport, ScorerResult
@@ -30,6 +30,10 @@ def evaluation_data(facts: RunFacts, report: EvaluationReport) -> list[dict[str,
 
 def _reading(reading: Reading, score: Scores, report: EvaluationReport) -> dict[str, Any]:
     judged = [j for j in report.judgements if _answers(j, reading, score.dataset)]
+    return _row(reading, score, judged)
+
+
+def _row(reading: Reading, score: Scores, judged: Sequence[Judgement]) -> dict[str, Any]:
     row = {
         "metric": reading.metric,
         "dataset": score.dataset,
@@ -61,7 +65,7 @@ def _answers(judgement: Judgement, reading: Reading, dataset: str) -> bool:
     )
 
 
-def _worst(judged: list[Judgement]) -> Verdict | None:
+def _worst(judged: Sequence[Judgement]) -> Verdict | None:
     return Verdict.worst(j.verdict for j in judged) if judged else None
 
 
@@ -149,14 +153,45 @@ def fairness(report: EvaluationReport) -> list[dict[str, Any]]:
 
 def _disparities(score: Scores, report: EvaluationReport) -> Iterator[dict[str, Any]]:
     for reading in score.disparities:
-        row = plain(_reading(reading, score, report))
-        note = row.pop("note")
-        yield {
-            "feature": reading.feature,
-            **row,
-            "excluded": cut_texts(plain(reading.excluded)),
-            "note": note,
+        judged = [j for j in report.judgements if _answers(j, reading, score.dataset)]
+        same = [j for j in judged if _is_of(j, reading)]
+        others = [j for j in judged if j not in same]
+        # A value of other groups than those that were judged would stand beside the verdict.
+        if same or not others:
+            yield _disparity(reading, score, same)
+        yield from (_disparity(_as_judged(reading, other), score, [other]) for other in others)
+
+
+def _disparity(reading: Reading, score: Scores, judged: Sequence[Judgement]) -> dict[str, Any]:
+    row: dict[str, Any] = plain(_row(reading, score, judged))
+    note = row.pop("note")
+    return {
+        "feature": reading.feature,
+        **row,
+        "excluded": cut_texts(plain(reading.excluded)),
+        "note": note,
+    }
+
+
+def _is_of(judgement: Judgement, reading: Reading) -> bool:
+    """Whether a threshold judged this very value, from the same groups."""
+    mine = (judgement.value, judgement.n, judgement.excluded)
+    return mine == (reading.value, reading.n, reading.excluded)
+
+
+def _as_judged(reading: Reading, judgement: Judgement) -> Reading:
+    size = judgement.declared.get("min_group_size")
+    groups = f"groups from {size} rows on" if size is not None else "other groups"
+    reason = judgement.reason if judgement.value is None else ""
+    return reading.model_copy(
+        update={
+            "value": judgement.value,
+            "n": judgement.n,
+            "excluded": judgement.excluded,
+            "interval": None,
+            "reason": f"threshold {judgement.threshold}, {groups}{reason and f': {reason}'}",
         }
+    )
 
 
 def source(report: EvaluationReport) -> dict[str, Any] | None:

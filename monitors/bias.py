@@ -116,6 +116,22 @@ def disparity(
     return _disparity(table, metric, _groups(table, features, min_group_size))
 
 
+def compared_rates(metric: str) -> tuple[str, ...]:
+    """The rates that a disparity compares.
+
+    Raises:
+        KeyError: `metric` is no disparity.
+    """
+    return _DISPARITIES[metric].rates
+
+
+def compared_rows(
+    table: EvaluationTable, features: tuple[str, ...], min_group_size: int
+) -> tuple[CountRow, ...]:
+    """The groups that are large enough to be compared."""
+    return tuple(row for row, _measured in _groups(table, features, min_group_size).rows)
+
+
 def worst_group(
     table: EvaluationTable,
     metric: str,

@@ -205,11 +205,12 @@ def _of_sums(name: str, row: CountRow, level: float) -> tuple[float, float] | No
     if sums is None or n < 2:
         return None
     mse, unbiased = sums.squared_error / n, n / (n - 1)
+    if mse == 0:
+        # Rows without any error tell nothing of the size of the next one.
+        return None
     if name == "mean_error":
         value = sums.error / n
         return mean(value, (mse - value * value) * unbiased, n, level)
-    if mse == 0:
-        return 0.0, 0.0
     if name == "mae":
         value = sums.abs_error / n
         return positive_mean(value, (mse / value / value - 1) * unbiased, n, level)

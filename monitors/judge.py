@@ -10,19 +10,24 @@ import math
 from typing import TYPE_CHECKING
 
 from aims_mlflow.governance.metrics import MetricFamily
-from aims_mlflow.monitors.bias import disparity, worst_group
+from aims_mlflow.monitors.bias import compared_rates, compared_rows, disparity, worst_group
 from aims_mlflow.monitors.judge_parts import judge_robustness, judge_scorer
 from aims_mlflow.monitors.performance import overall_metric, row_metric
-from aims_mlflow.monitors.verdicts import held, judgement, near, nothing_to_judge, too_few
+from aims_mlflow.monitors.sufficiency import too_few_trials
+from aims_mlflow.monitors.verdicts import about, held, judgement, near, nothing_to_judge, too_few
 from aims_mlflow.readings import Judgement, Reading, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from aims_mlflow.governance.system import Threshold
+    from aims_mlflow.governance.system import Perturbation, Threshold
     from aims_mlflow.monitors.judge_parts import ScorerSummary
     from aims_mlflow.monitors.tables import CountRow, EvaluationTable
     from aims_mlflow.readings import Robustness
+
+#: The word by which a problem is known to be of a robustness evaluation, and the beginning of one
+#: that can be of nothing else: the refusal of a dataset of that name must withhold a PASS.
+_ROBUSTNESS, _ROBUSTNESS_ALONE = "robustness", "a robustness evaluation"
 
 
 def judge(
@@ -32,6 +37,7 @@ def judge(
     problems: Sequence[str] = (),
     robustness: Sequence[Robustness] = (),
     scorers: Mapping[str, ScorerSummary] | None = None,
+    declared_perturbations: Sequence[Perturbation] = (),
 ) -> tuple[Judgement, ...]:
     """Judge every threshold that a run can answer.
 
@@ -40,16 +46,23 @@ def judge(
         tables: The run's evaluations. A threshold without a dataset is held against each.
         logged: Metrics that the training script logged itself, by key.
         problems: Evaluations that were refused or cannot be read; they withhold a PASS from a
-            threshold that is held against every evaluation.
+            threshold that is held against every evaluation. For the thresholds of perturbations,
+            only those with the word "robustness" count; those that begin with "a robustness
+            evaluation" count for these alone.
         robustness: The run's robustness evaluations, for thresholds that name a perturbation. One
             without a dataset is held against each.
         scorers: By name, what each scorer of `mlflow.genai.evaluate` said: its pass rate (0 to 1)
             and its mean, None where it gives no such values, and the number of assessments.
+        declared_perturbations: As the system declares them. A result of the same id and another
+            kind or amount proves nothing.
 
     Returns:
         In the order of the thresholds, one for each, or one for each of its datasets.
     """
     found: list[Judgement] = []
+    perturbations = {declared.id: declared for declared in declared_perturbations}
+    shaken = [problem for problem in problems if _ROBUSTNESS in problem]
+    refused = [problem for problem in problems if not problem.startswith(_ROBUSTNESS_ALONE)]
     for threshold in thresholds:
         if not threshold.judged_on_runs:
             continue
@@ -58,9 +71,11 @@ def judge(
         elif threshold.scorer is not None:
             found.append(judge_scorer(threshold, threshold.scorer, scorers or {}))
         elif threshold.perturbation is not None:
-            found += judge_robustness(threshold, threshold.perturbation, robustness, problems)
+            name = threshold.perturbation
+            declared = perturbations.get(name)
+            found += judge_robustness(threshold, name, robustness, shaken, declared)
         else:
-            found += _judge_tables(threshold, tables, problems)
+            found += _judge_tables(threshold, tables, refused)
     return tuple(found)
 
 
@@ -82,11 +97,10 @@ def _judge_tables(
     chosen = [t for t in tables if threshold.dataset in (None, t.dataset)]
     for table in chosen:
         yield _judge_table(threshold, table)
-    if not chosen or (problems and threshold.dataset is None):
+    names = [table.dataset for table in tables]
+    if not chosen or about(threshold.dataset, names, problems):
         call = "aims_mlflow.log_evaluation(...{})"
-        reason = nothing_to_judge(
-            threshold, "evaluation", [table.dataset for table in tables], problems, call
-        )
+        reason = nothing_to_judge(threshold, "evaluation", names, problems, call)
         yield judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
 
 
@@ -162,7 +176,10 @@ def _verdict(
     threshold: Threshold, table: EvaluationTable, row: CountRow, reading: Reading
 ) -> tuple[Verdict, str]:
     if table.n < threshold.min_rows:
-        return Verdict.INSUFFICIENT, too_few(threshold, table.n, "rows")
+        few = too_few(threshold, table.n, "rows")
+        # A column that is not there is what must be mended first: more rows alone do not help.
+        absent = f"{reading.reason}; and " if _lacks_part(threshold, table, row) else ""
+        return Verdict.INSUFFICIENT, f"{absent}{few}"
     left_out = ", ".join(reading.excluded)
     if reading.value is None:
         more = f"; too small to judge: {left_out}" if left_out else ""
@@ -171,11 +188,33 @@ def _verdict(
     reason = ": ".join([reason, *filter(None, [", ".join(reading.groups)])])
     if verdict is Verdict.PASS and _one_class(row):
         return Verdict.INSUFFICIENT, f"{reason}; but y_true holds only one class"
+    weak = _weak(threshold, table, row) if verdict is Verdict.PASS else ""
+    if weak:
+        return Verdict.INSUFFICIENT, f"{reason}; but {weak}"
     if not left_out:
         return verdict, reason
     if verdict is Verdict.PASS and threshold.small_groups == "insufficient":
         return Verdict.INSUFFICIENT, f"{reason}; but too small to judge: {left_out}"
     return verdict, f"{reason}; not judged: {left_out}"
+
+
+def _weak(threshold: Threshold, table: EvaluationTable, row: CountRow) -> str:
+    """Why the denominators of a value are too small for a PASS; empty where they are not."""
+    metric = threshold.metric or ""
+    if not threshold.features:
+        return too_few_trials(table, [row], [metric], threshold.min_rows)
+    size = threshold.min_group_size
+    rates = compared_rates(metric) if threshold.family is MetricFamily.FAIRNESS else (metric,)
+    rows = compared_rows(table, threshold.features, size)
+    return too_few_trials(table, rows, rates, size)
+
+
+def _lacks_part(threshold: Threshold, table: EvaluationTable, row: CountRow) -> bool:
+    """Whether the slice or a feature of the threshold was not logged at all."""
+    if threshold.slice is not None:
+        return row is table.overall
+    logged = {feature for counts in table.tables for feature in counts.features}
+    return not logged.issuperset(threshold.features)
 
 
 def _one_class(row: CountRow) -> bool:

@@ -12,8 +12,8 @@ from aims_mlflow.readings import Interval, Judgement, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from aims_mlflow.governance.system import Threshold
-    from aims_mlflow.readings import Fall, Robustness
+    from aims_mlflow.governance.system import Perturbation, Threshold
+    from aims_mlflow.readings import Fall, PerturbationResult, Robustness
 
 #: What a scorer said: the share that passed, the mean of its numbers, how many answers it assessed,
 #: and on how many it failed itself.
@@ -57,7 +57,11 @@ def judge_scorer(
 
 
 def judge_robustness(
-    threshold: Threshold, name: str, found: Sequence[Robustness], problems: Sequence[str]
+    threshold: Threshold,
+    name: str,
+    found: Sequence[Robustness],
+    problems: Sequence[str],
+    declared: Perturbation | None = None,
 ) -> Iterator[Judgement]:
     """A metric under a perturbation, or its fall, for each robustness evaluation of the dataset.
 
@@ -65,11 +69,12 @@ def judge_robustness(
         threshold: It names the perturbation.
         name: The perturbation.
         found: The robustness evaluations of the run.
-        problems: What was refused or cannot be read.
+        problems: The robustness evaluations that were refused or cannot be read.
+        declared: The perturbation as the system declares it now.
     """
     chosen = [one for one in found if threshold.dataset in (None, one.dataset)]
     for one in chosen:
-        yield _judge_fall(threshold, name, one)
+        yield _judge_fall(threshold, name, one, declared)
     if not chosen or (problems and threshold.dataset is None):
         call = "aims_mlflow.evaluate_robustness(model, X, y{})"
         reason = nothing_to_judge(
@@ -78,12 +83,20 @@ def judge_robustness(
         yield judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
 
 
-def _judge_fall(threshold: Threshold, name: str, found: Robustness) -> Judgement:
+def _judge_fall(
+    threshold: Threshold, name: str, found: Robustness, declared: Perturbation | None
+) -> Judgement:
     result = next((result for result in found.results if result.id == name), None)
     if result is None:
         among = _among(one.id for one in found.results)
         reason = f"the robustness evaluation of '{found.dataset}' has no perturbation '{name}'"
         return _unproven(threshold, found, f"{reason}{among}")
+    if declared is not None and (result.kind, result.amount) != (declared.kind, declared.amount):
+        reason = (
+            f"'{name}' was tried on '{found.dataset}' as {_tried(result)}, and is declared as "
+            f"{_tried(declared)}: evaluate the robustness again"
+        )
+        return _unproven(threshold, found, reason)
     fall = next((fall for fall in result.falls if fall.metric == threshold.metric), None)
     note = f": {result.note}" if result.note else ""
     if fall is None:
@@ -107,6 +120,11 @@ def _unproven(
 ) -> Judgement:
     insufficient = Verdict.INSUFFICIENT
     return judgement(threshold, found.dataset, insufficient, reason, value=value, n=found.n)
+
+
+def _tried(perturbation: Perturbation | PerturbationResult) -> str:
+    amount = perturbation.amount
+    return perturbation.kind if amount is None else f"{perturbation.kind} {amount:.12g}"
 
 
 def _among(names: Iterable[str]) -> str:

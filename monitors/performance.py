@@ -12,7 +12,7 @@ from aims_mlflow.monitors.intervals import METHODS, closed_intervals, row_interv
 from aims_mlflow.readings import GroupRow, GroupTable, Interval, Reading, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from aims_mlflow.monitors.tables import CountRow, EvaluationTable
 
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 MIN_GROUP_SIZE = 30
 
 
-def score(table: EvaluationTable, *, min_group_size: int = MIN_GROUP_SIZE) -> Scores:
+def score(
+    table: EvaluationTable,
+    *,
+    min_group_size: int = MIN_GROUP_SIZE,
+    sizes: Mapping[frozenset[str], int] | None = None,
+) -> Scores:
     """Everything that an aggregated evaluation shows.
 
     Args:
         table: From `aggregate`.
         min_group_size: Groups with fewer rows are listed, and excluded from disparities.
+        sizes: Another such number for the groups of some features or combinations of them.
 
     Returns:
         Metrics of all rows, of every class, group and slice, and disparities, with 95 % intervals
@@ -33,6 +39,10 @@ def score(table: EvaluationTable, *, min_group_size: int = MIN_GROUP_SIZE) -> Sc
         is 0.
     """
     readings = overall(table)
+    asked = {
+        counts.features: (sizes or {}).get(frozenset(counts.features), min_group_size)
+        for counts in table.tables
+    }
     histogram = table.score_histogram
     return Scores(
         dataset=table.dataset,
@@ -40,9 +50,9 @@ def score(table: EvaluationTable, *, min_group_size: int = MIN_GROUP_SIZE) -> Sc
         n=table.n,
         overall=readings,
         classes=_classes(table, min_group_size),
-        groups=tuple(group_table(table, counts, min_group_size) for counts in table.tables),
+        groups=tuple(group_table(table, found, asked[found.features]) for found in table.tables),
         slices=group_table(table, table.slices, min_group_size) if table.slices else None,
-        disparities=disparities(table, min_group_size),
+        disparities=tuple(_disparities(table, asked)),
         labels=table.labels,
         positive_label=table.positive_label,
         confusion=tuple(
@@ -99,6 +109,13 @@ def _interval(name: str, limits: tuple[float, float] | None) -> Interval | None:
         return None
     # Whoever logs an evaluation may bring an interval of a metric that has none here.
     return Interval(low=limits[0], high=limits[1], method=METHODS.get(name, "from the rows"))
+
+
+def _disparities(table: EvaluationTable, asked: Mapping[tuple[str, ...], int]) -> Iterator[Reading]:
+    """Every disparity, the groups of each table held against a size of their own."""
+    for counts in table.tables:
+        alone = table.model_copy(update={"tables": (counts,)})
+        yield from disparities(alone, asked[counts.features])
 
 
 def _absent_slices(table: EvaluationTable) -> Iterator[str]:

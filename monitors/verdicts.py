@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from operator import gt, lt
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A rate of counts that equals the limit on paper may miss it by a few units in the last place.
 TOLERANCE = 1e-12
+#: Refusals that are told in a reason; the others are counted.
+MAX_REFUSALS = 2
 
 
 def held(
@@ -91,18 +94,41 @@ def nothing_to_judge(
         threshold: The threshold.
         what: What it needs: `evaluation` or `robustness evaluation`.
         datasets: Of what was logged of that kind.
-        problems: What was refused or cannot be read.
+        problems: What was refused or cannot be read of that kind. Those that name the dataset are
+            told, and all of them where the threshold names none or nothing was logged.
         call: The call to add, with `{}` where the dataset's argument goes.
     """
-    if problems:
-        return f"an evaluation was refused: {'; '.join(problems)}"
+    dataset = threshold.dataset
+    told = _refusals(what, about(dataset, datasets, problems))
+    if dataset is None or (told and not datasets):
+        return told or f"no {what} was logged; add {call.format('')}"
+    argument = call.format(f", dataset={dataset!r}")
     if not datasets:
-        return f"no {what} was logged; add {call.format('')}"
-    names = ", ".join(f"'{name}'" for name in datasets)
-    return (
-        f"no {what} of the dataset '{threshold.dataset}' was logged, only of {names}; "
-        f"add {call.format(f', dataset={threshold.dataset!r}')}"
-    )
+        return f"no {what} was logged; add {argument}"
+    names = ", ".join(f"'{name}'" for name in dict.fromkeys(datasets))
+    reason = f"no {what} of the dataset '{dataset}' was logged, only of {names}"
+    if told:
+        return f"{reason}; {told}"
+    return f"{reason}{near(dataset, datasets) or f'; add {argument}'}"
+
+
+def about(dataset: str | None, datasets: Sequence[str], problems: Sequence[str]) -> list[str]:
+    """The problems that could be about the dataset."""
+    if dataset is None or not datasets:
+        return list(problems)
+    # A whole word: 'test' is not named by "of 'latest'".
+    named = re.compile(rf"(?<!\w){re.escape(dataset)}(?!\w)")
+    return [problem for problem in problems if named.search(problem)]
+
+
+def _refusals(what: str, problems: Sequence[str]) -> str:
+    """At most two refusals and the count of the others; empty for none."""
+    if not problems:
+        return ""
+    told = "; ".join(problems[:MAX_REFUSALS])
+    more = len(problems) - MAX_REFUSALS
+    article = "an" if what[0] in "aeiou" else "a"
+    return f"{article} {what} was refused: {told}" + (f"; and {more} more" if more > 0 else "")
 
 
 def _limits(threshold: Threshold) -> tuple[float | None, float | None]:

@@ -194,7 +194,8 @@ def test_what_a_threshold_judges_comes_first():
         (0.85, 0.80, 0.01, Outcome.WORSE),
         (0.80, 0.81, 0.01, Outcome.WITHIN_NOISE),
         (0.80, 0.80, 0.01, Outcome.SAME),
-        (0.80, 0.81, None, Outcome.BETTER),
+        (0.80, 0.81, None, Outcome.NOISE_UNKNOWN),
+        (0.81, 0.80, None, Outcome.NOISE_UNKNOWN),
     ],
 )
 def test_a_change_is_better_worse_or_noise(before, after, half, outcome):
@@ -206,7 +207,7 @@ def test_a_change_is_better_worse_or_noise(before, after, half, outcome):
     assert change.outcome is outcome
     assert change.delta == pytest.approx(after - before)
     assert (change.delta_interval is None) is (half is None)
-    told = any("which of their changes are noise" in line for line in lines(found, "Measured on"))
+    told = any("changed, noise unknown" in line for line in lines(found, "Measured on"))
     assert told is (half is None)
 
 
@@ -241,12 +242,43 @@ def test_the_interval_of_a_difference_is_that_of_two_normal_ones(before, after, 
     assert is_noise((low, high)) is (low <= 0 <= high)
 
 
+def test_a_change_of_unknown_noise_leads_only_where_nothing_else_changed():
+    unknown = (reading("roc_auc", 0.8), reading("roc_auc", 0.9))
+    firm = (reading("mae", 2.0, 0.1), reading("mae", 1.0, 0.1))
+    both = between(*(made(v, overall=(a, b)) for v, a, b in zip("12", unknown, firm, strict=True)))
+    assert "MAE fell from 2 to 1 (better)" in both.summary
+    assert "ROC AUC" not in both.summary
+    alone = between(*(made(v, overall=(a,)) for v, a in zip("12", unknown, strict=True)))
+    assert "ROC AUC rose from 0.8 to 0.9 (changed, noise unknown)" in alone.summary
+
+
+def test_groups_without_intervals_are_listed_as_such():
+    before, after = made("1", groups={"F": (0.9, 0.0)}), made("2", groups={"F": (0.8, 0.0)})
+    bodies = [before[1].body(), after[1].body()]
+    for body in bodies:
+        body["scores"][0]["groups"][0]["rows"][0]["intervals"] = {}
+    found = diff_cards(before[0].body(), after[0].body(), *bodies)
+    assert [change.outcome for change in found.groups.changes] == [Outcome.NOISE_UNKNOWN]
+    assert "worse for" not in found.summary
+    assert lines(found, "Groups")[-1] == (
+        "compared values: 1; 0 worse, 0 better, 1 changed, noise unknown, "
+        "the others the same or within noise"
+    )
+
+
+def test_data_of_which_nothing_is_known_is_said_in_the_headline():
+    one, two = (made(v, overall=(reading("mae", 2.0, 0.1),), datasets=()) for v in "12")
+    assert between(one, two).headline.endswith("; whether the data is the same is not known")
+    same = between(made("1", overall=(reading("mae", 2.0),)), made("2"))
+    assert "data" not in same.headline
+
+
 def test_other_data_is_said():
     found = between(
-        made("1", overall=(reading("mae", 2.0),)),
-        made("2", overall=(reading("mae", 1.0),), digest="d2"),
+        made("1", overall=(reading("mae", 2.0, 0.1),)),
+        made("2", overall=(reading("mae", 1.0, 0.1),), digest="d2"),
     )
-    assert "MAE fell from 2 to 1 (better, on other data)" in found.summary
+    assert "MAE fell from 2 to 1 (better); on data that differs" in found.headline
     assert lines(found, "Measured on test (other data)")
     assert lines(found, "Data") == ["evaluation data test: changed (digest d1 → d2)"]
 

@@ -116,6 +116,20 @@ def test_a_field_that_is_declared_twice_names_the_first_line(tmp_path):
     assert problems(profile).startswith(f"{FILE}:5: 'limitations' is already declared on line 1.")
 
 
+@pytest.mark.parametrize(
+    ("heading", "field"), [("Metrics", "metrics"), ("Model name", "model_name"), ("card_id",) * 2]
+)
+def test_a_heading_of_a_measured_field_is_warned_about_and_kept(tmp_path, heading, field):
+    profile = load(tmp_path, f"## Limitations\n\nA.\n\n## {heading}\n\nAll good.\n")
+    assert not profile.problems
+    assert warnings(profile) == (
+        f"{FILE}:5: '{heading}' becomes a section of its own: the field '{field}' of the card is "
+        "measured, and no text replaces it. Give it another heading, or remove it."
+    )
+    assert [section.title for section in profile.written("credit")] == [heading]
+    assert profile.systems["credit"].card.keys() == {"overview", "limitations"}
+
+
 def test_a_near_miss_is_asked_about_and_kept(tmp_path):
     profile = load(tmp_path, "## Limitation\n\nSome.\n")
     assert warnings(profile) == (

@@ -9,7 +9,7 @@ from aims_mlflow.evidence import canonical_bytes, normalise
 from aims_mlflow.facts import DatasetFacts, MetricFacts, RunFacts, SelectionFacts
 from aims_mlflow.governance.system import AISystem
 from aims_mlflow.model_card.evaluation import EvaluationReport, GenAIEvaluation, build_report
-from aims_mlflow.readings import Judgement, Reading, Scores, Verdict
+from aims_mlflow.readings import GroupTable, Judgement, Reading, Scores, Verdict
 
 FACTS = RunFacts(
     run_id="3f2a",
@@ -106,6 +106,17 @@ def test_an_evaluation_without_groups_names_the_declared_features() -> None:
         item.subject == "Groups of test-2026" and '["sex", "age"]' in item.fix
         for item in report().insufficient
     )
+
+
+def test_groups_of_an_undeclared_feature_are_no_answer_for_the_declared_ones() -> None:
+    table = GroupTable(dataset=SCORE.dataset, features=("city",), rows=(), min_group_size=30)
+    found = report(scores=(SCORE.model_copy(update={"groups": (table,)}),))
+    (gap,) = [item for item in found.insufficient if item.subject.startswith("Groups of")]
+    assert gap.reason.endswith("names no group of 'sex', 'age'")
+    age = table.model_copy(update={"features": ("age", "city")})
+    found = report(scores=(SCORE.model_copy(update={"groups": (age,)}),))
+    (gap,) = [item for item in found.insufficient if item.subject.startswith("Groups of")]
+    assert gap.reason.endswith("names no group of 'sex'")
 
 
 def test_no_threshold_says_where_to_declare_one() -> None:

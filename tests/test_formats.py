@@ -22,7 +22,7 @@ from aims_mlflow.governance.card_text import Written
 from aims_mlflow.governance.system import AISystem
 from aims_mlflow.model_card.bounds import plain as plain_data
 from aims_mlflow.model_card.builder import build_card
-from aims_mlflow.model_card.card import Card, EvidenceLink
+from aims_mlflow.model_card.card import Card, EvidenceLink, Status
 from aims_mlflow.model_card.evaluation import (
     BaselineComparison,
     Comparison,
@@ -32,9 +32,11 @@ from aims_mlflow.model_card.evaluation import (
     build_report,
 )
 from aims_mlflow.model_card.formats import Stamp, prose
+from aims_mlflow.model_card.formats.card_view import card_document
 from aims_mlflow.model_card.formats.html import render_html
 from aims_mlflow.model_card.formats.json import render_json
 from aims_mlflow.model_card.formats.markdown import escape, render_markdown
+from aims_mlflow.model_card.formats.outcome_tables import baseline_table
 from aims_mlflow.model_card.formats.score_tables import group_tables
 from aims_mlflow.model_card.formats.text import visible
 from aims_mlflow.model_card.formats.views import document
@@ -495,10 +497,60 @@ def test_a_change_within_noise_is_not_called_better() -> None:
 
 
 def test_the_card_says_who_declared_what_where_and_when() -> None:
-    words = "by plain on 2026-11-20, commit 3f2a9c0d, credit.yaml:3, plain"
-    assert words in cells(render_html(PLAIN[0], STAMP))
+    who, place = "plain, 2026-11-20, commit 3f2a9c0", "credit.yaml:3, plain"
+    page = render_html(PLAIN[0], STAMP).decode()
+    assert f'<span class="origin">{who}</span> <span class="origin">{place}</span>' in page
     markdown = render_markdown(PLAIN[0], STAMP).decode()
-    assert f"*declared* · {words}" in markdown
+    assert f"*declared* · {who} · {place}" in markdown
+    assert f"Declared: {who}, {place}" in markdown or "Declared:" not in markdown
+
+
+def test_who_answers_stands_only_where_something_is_missing() -> None:
+    declared = next(s for s in PLAIN[0].statements if s.status is Status.DECLARED)
+    gap = declared.model_copy(
+        update={"status": Status.MISSING, "value": None, "source": "", "owner": "Ada"}
+    )
+    owned = declared.model_copy(update={"owner": "Ada"})
+    for statement, expected in ((gap, True), (owned, False)):
+        section = PLAIN[0].sections[0].model_copy(update={"statements": (statement,)})
+        card = PLAIN[0].model_copy(update={"sections": (section,)})
+        entry = card_document(card, STAMP).parts[0].entries[0]
+        assert ("Ada answers for it" in entry.origin) is expected
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_change_without_an_interval_is_not_called_better(better: bool) -> None:
+    row = Comparison(
+        metric="r2", dataset="d", feature=None, value=2, baseline=1, delta=1, better=better
+    )
+    found = BaselineComparison(
+        name="m", version="1", alias="a", run_id="1", same_data={}, rows=(row,)
+    )
+    direction = baseline_table(found).rows[0][-1]
+    assert direction.text.endswith("noise unknown")
+    assert direction.chip is None
+
+
+def test_combinations_do_not_measure_what_needs_the_rows() -> None:
+    def captions(*features: str) -> str:
+        row = {"group": dict.fromkeys(features, "a"), "n": 40, "excluded": "", "intervals": {}}
+        row["metrics"] = {"accuracy": 0.9, "roc_auc": None, "precision": None}
+        table = {"dataset": "d", "features": features, "min_group_size": 30, "rows": [row]}
+        return group_tables(table)[0].caption
+
+    assert "not measured for combinations: roc auc; undefined in every row: precision" in captions(
+        "sex", "race"
+    )
+    assert "undefined in every row: roc auc, precision" in captions("sex")
+
+
+def test_a_table_of_few_columns_shrinks_and_others_show_that_they_scroll() -> None:
+    page = render_html(PLAIN[0], STAMP).decode()
+    summary = page[page.index('<section class="summary"') :]
+    assert '<table class="table few">' in summary[: summary.index("</section>")]
+    narrow = page[page.index("@media screen and (max-width: 40rem)") :]
+    assert ".few th, .few td" in narrow and "white-space: normal" in narrow[:400]
+    assert "no-repeat local" in page
 
 
 def test_the_card_lists_its_evidence_and_statements_lead_to_it() -> None:

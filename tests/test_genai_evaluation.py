@@ -211,7 +211,7 @@ def test_people_and_corrections_count_and_other_evaluations_do_not(store):
     assert "ada@example.org" in found["judged", "LLM_JUDGE"].sources
     assert found["judged", "HUMAN"].values == {"False": 1}
     evaluation, _ = results(facts)
-    assert scorer_values(evaluation)["judged"] == (5 / 6, None, 6, 2)
+    assert scorer_values(evaluation)["judged"] == (0, None, 1, 2)  # the person, not the judge
 
 
 def test_answers_given_beforehand_are_evaluated_too(store):

@@ -20,7 +20,7 @@ from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.governance.missing import line_to_add, lines_to_add
 from aims_mlflow.governance.profile import Profile
 from aims_mlflow.governance.soa_decisions import Applicability
-from aims_mlflow.governance.system import AISystem
+from aims_mlflow.governance.system import AISystem, Threshold
 
 VALID = """\
 id: credit-scoring
@@ -249,6 +249,197 @@ def test_a_file_without_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     profile = load_profile(tmp_path / "governance")
     assert "systems/s.yaml: cannot be read: Permission denied" in shown(profile)
+
+
+# --- names that lead nowhere, and declarations that mean nothing ---------------------------------
+
+LOST = """\
+id: s
+name: S
+sensitive_features: [{name: sex}, {name: sex}]
+slices:
+  - {name: night, where: {hour: 3}}
+robustness:
+  perturbations:
+    - {id: noise, kind: noise, amount: 0.1}
+thresholds:
+  - {id: a, metric: accuracy, feature: sexx, min: 0.5}
+  - id: b
+    metric: accuracy
+    min: 0.5
+    slice: nigth
+  - {id: c, metric: accuracy, perturbation: nois, min: 0.5}
+  - {id: c, metric: recall, feature: age x race, min: 0.5}
+card: {limitation: few, metrics: good, overviw: x}
+"""
+FOUND = """\
+governance/systems/s.yaml:3: sensitive feature declared twice: sex.
+governance/systems/s.yaml:10: threshold 'a' names the feature 'sexx', which is not among \
+sensitive_features. Did you mean 'sex'? Allowed: sex.
+governance/systems/s.yaml:14: threshold 'b' names the slice 'nigth', which is not declared. \
+Did you mean 'night'? Allowed: night.
+governance/systems/s.yaml:15: threshold 'c' names the perturbation 'nois', which is not declared. \
+Did you mean 'noise'? Allowed: noise.
+governance/systems/s.yaml:16: threshold 'c' names the feature 'age', which is not among \
+sensitive_features. Allowed: sex.
+governance/systems/s.yaml:16: threshold 'c' names the feature 'race', which is not among \
+sensitive_features. Allowed: sex.
+governance/systems/s.yaml:16: threshold id declared twice: c.
+governance/systems/s.yaml:17: card field 'metrics' is measured, nobody declares it.
+governance/systems/s.yaml:17: unknown card field 'limitation'. Did you mean 'limitations'?
+governance/systems/s.yaml:17: unknown card field 'overviw'. Did you mean 'overview'?"""
+
+
+def test_every_name_that_leads_nowhere_is_a_problem_of_its_own(tmp_path):
+    assert shown(load(tmp_path, systems__s=LOST)) == FOUND
+
+
+def test_other_faults_do_not_hide_them(tmp_path):
+    broken = LOST.replace("name: S\n", "name: 12\n").replace("min: 0.5}\ncard", "min: x}\ncard")
+    text = shown(load(tmp_path, systems__s=broken))
+    assert set(FOUND.splitlines()) < set(text.splitlines())
+    assert "s.yaml:2: name must be text" in text
+    assert "s.yaml:16: thresholds[3].min: 'x' is not a number" in text
+    assert len(text.splitlines()) == len(FOUND.splitlines()) + 2
+
+
+def test_a_list_that_cannot_be_read_accuses_no_name(tmp_path):
+    thresholds = "thresholds: [{id: a, metric: f1, slice: night, min: 0.5}]"
+    for slices in ("slices: night", "slices: [{where: {hour: 3}}]"):
+        text = shown(load(tmp_path, systems__s=f"id: s\nname: S\n{slices}\n{thresholds}\n"))
+        assert text
+        assert "names the slice" not in text
+    none = shown(load(tmp_path, systems__s=f"id: s\nname: S\n{thresholds}\n"))
+    assert none.endswith("which is not declared. Declare it under slices; none is.")
+
+
+def test_a_system_built_in_code_is_refused_with_every_name():
+    with pytest.raises(ValueError, match=r"twice: t; .* slice 'x'.*; .* slice 'x'.*; unknown card"):
+        AISystem(
+            id="s",
+            name="S",
+            thresholds=tuple(
+                Threshold(id="t", metric="accuracy", slice="x", min=0.5) for _ in range(2)
+            ),
+            card={"limitation": "few"},
+        )
+
+
+MEANINGLESS = {
+    "empty range": ("slices", "{name: a, where: {x: {min: 5, max: 1}}}", "no number is between"),
+    "range of nothing": ("slices", "{name: a, where: {x: {min: 5, max: 5}}}", "no number is"),
+    "nan": ("slices", "{name: a, where: {x: .nan}}", "slices[0].where.x must be a value"),
+    "infinity": ("slices", "{name: a, where: {x: [1, -.inf]}}", "where.x must be a value"),
+    "endless range": ("slices", "{name: a, where: {x: {max: .inf}}}", "must be a finite number"),
+    "no noise": ("perturbations", "{id: a, kind: noise, amount: 0}", "changes nothing"),
+    "no gaps": ("perturbations", "{id: a, kind: missing, amount: 0}", "changes nothing"),
+    "no columns": ("perturbations", "{id: a, kind: noise, amount: 1, columns: []}", "is empty"),
+    "permutation": ("perturbations", "{id: a, kind: permutation, amount: 1}", "has no 'amount'"),
+    "no direction": (
+        "thresholds",
+        "{id: a, metric: selection_rate, perturbation: p, max_fall: 0.1}",
+        "neither a high nor a low selection_rate is better",
+    ),
+    "fall of a disparity": (
+        "thresholds",
+        "{id: a, metric: accuracy_ratio, perturbation: p, max_fall: 0.1}",
+        "metric 'accuracy_ratio' is not measured by 'perturbation'",
+    ),
+    "fall of a scorer": (
+        "thresholds",
+        "{id: a, metric: pass_rate, perturbation: p, max_fall: 0.1}",
+        "metric 'pass_rate' is not measured by 'perturbation'",
+    ),
+    "fall beyond the range": (
+        "thresholds",
+        "{id: a, metric: accuracy, perturbation: p, max_fall: 5}",
+        "'max_fall' (5) is more than metric 'accuracy' can fall (1)",
+    ),
+    "per cent": (
+        "thresholds",
+        "{id: a, metric: accuracy, min: 75}",
+        "'min' (75) is outside the range of metric 'accuracy' (0 to 1)",
+    ),
+    "below a correlation": (
+        "thresholds",
+        "{id: a, metric: matthews_corrcoef, max: -2}",
+        "'max' (-2) is outside the range of metric 'matthews_corrcoef' (-1 to 1)",
+    ),
+    "above r2": ("thresholds", "{id: a, metric: r2, min: 1.5}", "of metric 'r2' (at most 1)"),
+    "below errors": ("thresholds", "{id: a, metric: mae, max: -1}", "'mae' (at least 0)"),
+    "two faults": ("thresholds", "{id: a, metric: f1, min: 3, max: 2}", "nothing can pass; 'min'"),
+}
+
+
+@pytest.mark.parametrize("case", MEANINGLESS)
+def test_what_nothing_can_pass_or_fail_is_refused_once(case, tmp_path):
+    key, entry, expected = MEANINGLESS[case]
+    lines = {
+        "slices": f"slices: [{entry}]",
+        "perturbations": f"robustness: {{perturbations: [{entry}]}}",
+        "thresholds": "robustness: {perturbations: [{id: p, kind: noise, amount: 1}]}\n"
+        f"thresholds: [{entry}]",
+    }
+    text = shown(load(tmp_path, systems__s=f"id: s\nname: S\n{lines[key]}\n"))
+    assert expected in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{id: a, metric: accuracy, min: 0, max: 1}",
+        "{id: a, metric: matthews_corrcoef, min: -1}",
+        "{id: a, metric: r2, min: -5}",
+        "{id: a, metric: mae, max: 1000}",
+        "{id: a, metric: mean_error, min: -3, max: 3}",
+        "{id: a, logged_metric: anything, min: -3, max: 30}",
+        "{id: a, metric: mean_error, perturbation: p, max_fall: 30}",
+        "{id: a, metric: selection_rate, perturbation: p, min: 0.1}",
+    ],
+)
+def test_a_limit_within_the_range_is_accepted(entry, tmp_path):
+    plan = "robustness: {perturbations: [{id: p, kind: rounding, amount: 0}]}"
+    text = shown(load(tmp_path, systems__s=f"id: s\nname: S\n{plan}\nthresholds: [{entry}]\n"))
+    assert not text
+
+
+CONDITIONS = (
+    "a value (text, true or false, a finite number), a list of values, or {min: ..., max: ...}."
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (
+            "{max: 1, mx: 2}",
+            "unknown key 'mx'. Did you mean 'max'? Allowed: min, max. A condition",
+        ),
+        ("[1, [2]]", "slices[0].where.x must be "),
+        ("[{min: 1}]", "slices[0].where.x must be "),
+        ("[1, null]", "slices[0].where.x must be "),
+    ],
+)
+def test_a_condition_that_is_none_is_told_once_with_what_is_allowed(condition, said, tmp_path):
+    text = f"id: s\nname: S\nslices:\n  - name: a\n    where:\n      x: {condition}\n"
+    found = shown(load(tmp_path, systems__s=text))
+    assert f"s.yaml:6: {said}" in found
+    assert found.endswith(CONDITIONS)
+    assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize("condition", ["3", "a", "true", "2.5", "[1, a, no]", "{min: 1}"])
+def test_conditions_read_as_they_are_written(condition, tmp_path):
+    text = f"id: s\nname: S\nslices: [{{name: a, where: {{x: {condition}}}}}]\n"
+    profile = load(tmp_path, systems__s=text)
+    assert not profile.problems
+    written = yaml.safe_load(condition)
+    held = profile.systems["s"].model_dump(mode="json", exclude_none=True)["slices"][0]["where"][
+        "x"
+    ]
+    assert held == written
+    assert type(held) is type(written)
 
 
 # --- faults between files ------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aims_mlflow.errors import EvaluationInputError
-from aims_mlflow.governance.system import Threshold
+from aims_mlflow.governance.system import Perturbation, Threshold
 from aims_mlflow.monitors.judge import judge
 from aims_mlflow.monitors.tables import CountRow, CountTable, EvaluationTable, aggregate
 from aims_mlflow.readings import Fall, Interval, PerturbationResult, Robustness, Verdict
@@ -374,8 +374,86 @@ def test_the_dataset_picks_the_robustness_evaluation():
 
 
 def test_a_refused_robustness_evaluation_withholds_the_pass():
-    found = judge([under_noise(min=0.8)], (), {}, ["unreadable"], [robust(ACCURACY)])
+    unreadable = ["a robustness evaluation in aims/inputs cannot be read: no id"]
+    found = judge([under_noise(min=0.8)], (), {}, unreadable, [robust(ACCURACY)])
     assert Verdict.worst(j.verdict for j in found) is INSUFFICIENT
+    assert found[-1].reason.startswith("a robustness evaluation was refused: ")
+    of_rows = judge([threshold(metric="accuracy", min=0.8)], [table()], {}, unreadable)
+    assert [j.verdict for j in of_rows] == [PASS]
+
+
+def test_a_refused_evaluation_says_nothing_of_robustness():
+    refused = ["Dataset 'x': unequal lengths"]
+    assert (
+        one(under_noise(min=0.8), problems=refused, robustness=[robust(ACCURACY)]).verdict is PASS
+    )
+    missing = one(under_noise(min=0.8), table(), problems=refused)
+    assert missing.verdict is INSUFFICIENT
+    assert missing.reason == (
+        "no robustness evaluation was logged; add aims_mlflow.evaluate_robustness(model, X, y)"
+    )
+
+
+def test_a_refused_evaluation_of_a_dataset_called_robustness_withholds_the_pass():
+    found = judge(
+        [threshold(metric="accuracy", min=0.8)], [table()], {}, ["'robustness': unequal lengths"]
+    )
+    assert Verdict.worst(j.verdict for j in found) is INSUFFICIENT
+
+
+def test_a_dataset_typo_names_the_datasets_and_no_unrelated_refusal():
+    refused = [f"Dataset 'other-{i}': unequal lengths" for i in range(7)]
+    typo = one(threshold(metric="accuracy", min=0.8, dataset="tset"), table(), problems=refused)
+    assert typo.verdict is INSUFFICIENT
+    assert typo.reason == (
+        "no evaluation of the dataset 'tset' was logged, only of 'test'; did you mean 'test'?"
+    )
+    about = one(threshold(metric="accuracy", min=0.8, dataset="other-3"), table(), problems=refused)
+    assert about.reason == (
+        "no evaluation of the dataset 'other-3' was logged, only of 'test'; "
+        "an evaluation was refused: Dataset 'other-3': unequal lengths"
+    )
+
+
+def test_of_many_refusals_two_are_told_and_the_others_counted():
+    refused = [f"Dataset 'other-{i}': unequal lengths" for i in range(7)]
+    judgement = one(threshold(metric="accuracy", min=0.8, dataset="test"), problems=refused)
+    assert judgement.reason == (
+        "an evaluation was refused: Dataset 'other-0': unequal lengths; "
+        "Dataset 'other-1': unequal lengths; and 5 more"
+    )
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        Perturbation(id="noise", kind="noise", amount=0.5),
+        Perturbation(id="noise", kind="missing", amount=0.1),
+    ],
+    ids=["amount", "kind"],
+)
+def test_another_perturbation_of_the_same_id_proves_nothing(declared):
+    thresholds, found = [under_noise(max_fall=0.2)], [robust(ACCURACY)]
+    same = Perturbation(id="noise", kind="noise", amount=0.1)
+    (kept,) = judge(thresholds, (), {}, robustness=found, declared_perturbations=[same])
+    assert kept.verdict is PASS
+    (judgement,) = judge(thresholds, (), {}, robustness=found, declared_perturbations=[declared])
+    assert (judgement.verdict, judgement.value) == (INSUFFICIENT, None)
+    assert judgement.reason == (
+        f"'noise' was tried on 'test' as noise 0.1, and is declared as {declared.kind} "
+        f"{declared.amount}: evaluate the robustness again"
+    )
+
+
+def test_a_missing_column_is_said_before_too_few_rows():
+    few = {"min_rows": 5000}
+    judgement = one(threshold(**NIGHT, **few), sliced(absent={"night": ("hour",)}))
+    assert judgement.verdict is INSUFFICIENT
+    assert judgement.reason.startswith("the evaluation of 'test' has no column 'hour'")
+    assert judgement.reason.endswith("; and 1000 rows are fewer than min_rows (5000)")
+    unknown = one(parity(**few), table(sex=None))
+    assert unknown.reason.startswith("the evaluation of 'test' has no sensitive feature 'sex'")
+    assert one(parity(**few), table()).reason == "200 rows are fewer than min_rows (5000)"
 
 
 def test_a_scorer_is_judged_by_its_pass_rate_or_its_mean():

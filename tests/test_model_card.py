@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,8 @@ from aims_mlflow.model_card.records import (
     provenance_record,
     run_record,
 )
+from aims_mlflow.monitors.tables import aggregate
+from aims_mlflow.planning import evaluate
 from aims_mlflow.readings import (
     Fall,
     GroupRow,
@@ -84,7 +87,7 @@ FACTS = RunFacts(
     tags={"team": "risk", "mlflow.user": "ada"},
     datasets=(LOANS,),
     models=(MODEL,),
-    model_versions=(ModelVersionFacts(name="credit-scoring", version="7", aliases=("champion",)),),
+    model_versions=(ModelVersionFacts(name="credit-scoring", version="7"),),
     artifacts=("plots/roc.png", "model.txt"),
     environment={
         "packages": {"numpy": "2.1", "mlflow": "3.17.2"},
@@ -253,7 +256,123 @@ def test_the_run_fills_what_it_can() -> None:
     assert card.statement("compute").value == {"cpu_count": 8, "duration_seconds": 420.0}
     assert card.statement("graphics").value["entries"] == ["plots/roc.png"]
     assert card.statement("tags").value["entries"] == {"team": "risk"}
-    assert [row["limit"] for row in card.statement("monitoring").value["thresholds"]] == [">= 0.75"]
+    assert card.statement("monitoring").status is Status.MISSING
+
+
+def declared(**more: Any) -> AISystem:
+    return AISystem.model_validate(SYSTEM.model_dump(mode="json") | more)
+
+
+LIMITS = [
+    {"id": "night", "metric": "accuracy", "min": 0.9, "slice": "night", "reason": "Lit badly."},
+    {"id": "gap", "metric": "accuracy", "min": 0.8, "feature": "sex", "reason": "Equal service."},
+    {"id": "auc", "logged_metric": "val_auc", "min": 0.7, "dataset": "loans", "reason": "Agreed."},
+    {"id": "silent", "metric": "accuracy", "min": 0.5},
+    {"id": "drift", "metric": "drift_share", "max": 0.3, "column": "income", "reason": "Usual."},
+]
+
+
+def test_limits_of_training_are_reasoned_under_evaluation_and_name_their_part() -> None:
+    system = declared(thresholds=LIMITS, slices=[{"name": "night", "where": {"hour": 2}}])
+    card = card_of(system=system)
+    rationale = card.statement("metric_rationale")
+    assert (rationale.status, rationale.section) == (Status.DECLARED, "evaluation")
+    assert {row["id"]: row["part"] for row in rationale.value} == {
+        "night": "slice night",
+        "gap": "by sex",
+        "auc": "overall, on loans",
+    }
+    assert rationale.value[2]["metric"] == "val_auc (logged by the script)"
+    assert rationale.value[0]["reason"] == "Lit badly."
+    missing = card.statement("monitoring")
+    assert missing.status is Status.MISSING
+    assert "monitors: [{kind: drift" in missing.fix
+
+
+def test_limits_without_a_reason_are_no_rationale() -> None:
+    assert card_of().statement("metric_rationale").status is Status.MISSING
+
+
+def test_a_monitor_is_told_with_the_limits_that_wait_for_it() -> None:
+    system = declared(
+        thresholds=LIMITS,
+        slices=[{"name": "night", "where": {"hour": 2}}],
+        monitors=[{"kind": "drift", "schedule": "0 6 * * *"}],
+    )
+    found = card_of(system=system).statement("monitoring")
+    assert found.status is Status.DECLARED
+    assert found.value["monitors"][0]["kind"] == "drift"
+    assert [(row["id"], row["part"]) for row in found.value["thresholds"]] == [
+        ("drift", "column income")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [([], "sensitive_features"), ([{"name": "loans", "sensitive": True}], "data")],
+)
+def test_sensitive_data_names_the_line_it_comes_from(data: list[Any], key: str) -> None:
+    report = build_report(FACTS, SYSTEM.id, SYSTEM, (), (), ())
+    card = build_card(
+        FACTS, SYSTEM.id, declared(data=data), report, lambda *path: "/".join(path[1:])
+    )
+    assert card.statement("sensitive_data").source == key
+
+
+def test_a_disparity_stands_with_the_value_that_its_own_threshold_judged() -> None:
+    gap = SCORE.disparities[0]
+    other = Judgement(
+        threshold="gap-of-large-groups",
+        metric=gap.metric,
+        feature=gap.feature,
+        dataset="loans-test",
+        value=None,
+        limit="<= 0.1",
+        verdict=Verdict.INSUFFICIENT,
+        severity="major",
+        reason="too small",
+        n=3000,
+        excluded=("X (n=12)", "Y (n=40)"),
+        declared={"min_group_size": 100},
+    )
+    same = other.model_copy(
+        update={
+            "threshold": "gap",
+            "value": gap.value,
+            "n": gap.n,
+            "excluded": gap.excluded,
+            "verdict": Verdict.PASS,
+            "declared": {"min_group_size": 30},
+        }
+    )
+
+    def rows(*judgements: Judgement) -> list[tuple[Any, ...]]:
+        report = build_report(FACTS, SYSTEM.id, SYSTEM, (SCORE,), judgements, ())
+        card = build_card(FACTS, SYSTEM.id, SYSTEM, report, lambda *_: FILE)
+        found = card.statement("fairness_assessment").value
+        return [(row["value"], row["n"], row["verdict"]) for row in found[: len(judgements)]]
+
+    assert rows(other) == [(None, 3000, "INSUFFICIENT")]
+    assert rows(same, other) == [(gap.value, gap.n, "PASS"), (None, 3000, "INSUFFICIENT")]
+
+
+def test_groups_are_compared_as_the_strictest_threshold_on_them_asks() -> None:
+    sex = pandas.DataFrame({"sex": ["a"] * 60 + ["b"] * 60 + ["c"] * 40})
+    table = aggregate([0, 1] * 80, [0, 1] * 80, sensitive_features=sex, dataset="loans-test")
+    limit = {"metric": "accuracy_difference", "max": 0.1, "feature": "sex"}
+    system = declared(
+        thresholds=[
+            {"id": "strict", **limit, "min_group_size": 50},
+            {"id": "loose", **limit, "min_group_size": 10},
+        ]
+    )
+    facts = FACTS.model_copy(update={"evaluations": (table.model_dump(mode="json"),)})
+    report = evaluate(facts, system.id, system)
+    (groups,) = report.scores[0].groups
+    assert (groups.min_group_size, groups.rows[2].excluded) == (50, "n=40 below 50")
+    found = next(d for d in report.scores[0].disparities if d.metric == "accuracy_difference")
+    strict = next(j for j in report.judgements if j.threshold == "strict")
+    assert (found.n, found.excluded) == (strict.n, strict.excluded) == (120, ("c (n=40)",))
 
 
 def test_a_run_of_no_system_gets_an_honest_card() -> None:
@@ -344,7 +463,7 @@ def test_run_and_provenance_records_tell_the_chain() -> None:
     assert record["metrics"]["entries"]["val_auc"]["value"] == 0.903
     assert chain["datasets"] == [{"name": "loans", "digest": "a1b2c3d4", "context": "training"}]
     assert chain["models"][0]["mlmodel_sha256"] == "ab" * 32
-    assert chain["registered_versions"][0]["aliases"] == ["champion"]
+    assert chain["registered_versions"][0]["version"] == "7"
     assert chain["code"]["git_commit"] == "9f1c"
 
 

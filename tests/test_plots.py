@@ -221,8 +221,17 @@ def test_a_label_stays_text(label: str) -> None:
 
 def test_a_long_label_is_cut_and_says_so() -> None:
     picture = svg(dots(["x" * 5_000, "b"], [DotPanel("m", (Mark(1.0), Mark(2.0)))]))
-    assert f"{'x' * 23}…" in texts(picture)
+    assert f"{'x' * 20}…{'x' * 19}" in texts(picture)
     assert len(picture) < 25_000
+
+
+def test_both_names_of_an_intersection_can_be_told() -> None:
+    label = "Asian-Pac-Islander · Female"
+    picture = svg(dots([label, "b"], [DotPanel("m", (Mark(1.0), Mark(2.0)))]))
+    assert label in texts(picture)
+    long = "Amer-Indian-Eskimo · Married-spouse-absent-for-years"
+    picture = svg(dots([long, "b"], [DotPanel("m", (Mark(1.0), Mark(2.0)))]))
+    assert "Amer-Indian-Eskimo ·…se-absent-for-years" in texts(picture)
 
 
 @pytest.mark.parametrize(

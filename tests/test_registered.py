@@ -353,3 +353,11 @@ def test_a_script_that_registers_its_model_needs_no_other_line(project, workspac
     assert version.tags["aims.verdict"] == "INSUFFICIENT"
     card = newest(workspace.ledger(), version.run_id)
     assert version.tags["aims.card_version"] == str(card.version)
+
+
+def test_a_moved_alias_changes_no_digest(client, workspace):
+    run = ended_run(client, workspace.tracking())
+    version = register(client, run)
+    capturing(workspace).one(run)
+    client.set_registered_model_alias("rides", "shadow", version)
+    assert capturing(workspace).one(run).sealed == ()

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.api.attribution import declared_here, install, is_attributable, record
+from aims_mlflow.api.attribution import (
+    declared_here,
+    install,
+    is_attributable,
+    is_strict,
+    quietly,
+    record,
+)
 from aims_mlflow.errors import EvaluationInputError
 
 if TYPE_CHECKING:
@@ -63,11 +70,48 @@ def evaluate_robustness(
         progress: Show a progress bar on standard error; None where that is a terminal.
 
     Returns:
-        The falls, their intervals and how the rows were drawn.
+        The falls, their intervals and how the rows were drawn; without results, and with a note
+        that says why, where an argument cannot be used or the model fails on X as it is.
 
     Raises:
-        EvaluationInputError: An argument cannot be used, or the model fails on X as it is.
+        EvaluationInputError: Only with `AIMS_STRICT=1`. Otherwise that is one line on standard
+            error and a gap on the evaluation report: training goes on.
     """
+    try:
+        return _evaluate(
+            model,
+            X,
+            y,
+            perturbations=perturbations,
+            metrics=metrics,
+            dataset=dataset,
+            task=task,
+            max_rows=max_rows,
+            seed=seed,
+            predict=predict,
+            progress=progress,
+        )
+    except EvaluationInputError as error:
+        _say_refused(error)
+        if is_strict():
+            raise
+        return _nothing(error.message)
+
+
+def _evaluate(
+    model: Any,
+    X: Any,
+    y: Any,
+    *,
+    perturbations: Any,
+    metrics: Any,
+    dataset: Any,
+    task: Any,
+    max_rows: Any,
+    seed: Any,
+    predict: Any,
+    progress: bool | None,
+) -> Robustness:
     from aims_mlflow.monitors.robustness import Request, evaluate
     from aims_mlflow.monitors.tables import UNNAMED
 
@@ -93,6 +137,34 @@ def evaluate_robustness(
         result = result.model_copy(update={"notes": (*result.notes, note)})
     _record(result)
     return result
+
+
+def _say_refused(error: EvaluationInputError) -> None:
+    """Tell the person in one line, and let the evaluation report say INSUFFICIENT and why."""
+    from aims_mlflow.watch import warn_once
+
+    warn_once("evaluate_robustness: " + " ".join(error.diagnostics().split("\n")))
+    reason = f"a robustness evaluation was refused: {error.message}"
+    body = {"schema_version": "aims.evaluation_problem/1", "problem": reason}
+    if quietly(is_attributable):
+        quietly(install)
+        quietly(record, body)
+
+
+def _nothing(reason: str) -> Robustness:
+    from aims_mlflow.monitors.tables import UNNAMED
+    from aims_mlflow.readings import Robustness
+
+    return Robustness(
+        dataset=UNNAMED,
+        task="unknown",
+        n=0,
+        n_total=0,
+        seed=0,
+        error_bound=0.0,
+        results=(),
+        notes=(f"refused: {reason}",),
+    )
 
 
 def _declared() -> tuple[AISystem | None, str]:

@@ -17,6 +17,9 @@ from aims_mlflow.workspace import Workspace
 if TYPE_CHECKING:
     from aims_mlflow.capture import Captured
 
+#: Letters of a run's name that a line shows.
+_MAX_NAME = 80
+
 
 @click.command()
 @click.argument("run_id", nargs=-1, required=True)
@@ -101,7 +104,8 @@ def _say(done: Captured) -> None:
     what = f"{len(done.sealed)} new, {done.unchanged} unchanged" if done.sealed else "unchanged"
     system = done.system or "no declared system"
     out.print(
-        f"[{style}]{done.verdict.value:<12}[/] {safe(done.run_name)} ({done.run_id[:8]}) "
+        f"[{style}]{done.verdict.value:<12}[/] {safe(done.run_name[:_MAX_NAME])} "
+        f"({done.run_id[:8]}) "
         f"of {safe(system)}: {what}"
     )
     for note in done.notes:

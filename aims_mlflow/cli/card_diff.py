@@ -55,7 +55,7 @@ def diff(a: str, b: str, form: str, as_json: bool) -> None:
     workspace = Workspace()
     tracking = workspace.tracking()
     ledger = workspace.ledger(tracking, create=False)
-    found = _compared(ledger, _named(a, ledger, tracking), _named(b, ledger, tracking))
+    found = _compared(ledger, find(a, ledger, tracking), find(b, ledger, tracking))
     if as_json:
         print_json(found.model_dump(mode="json"))
     elif form == "md":
@@ -91,7 +91,7 @@ def _print(found: CardDiff) -> None:
         out.print(text(line, style), soft_wrap=True)
 
 
-def _named(word: str, ledger: Ledger, tracking: Tracking) -> _Named:
+def find(word: str, ledger: Ledger, tracking: Tracking) -> _Named:
     """The card that a person means.
 
     Raises:
@@ -104,7 +104,8 @@ def _named(word: str, ledger: Ledger, tracking: Tracking) -> _Named:
     if version:
         return _of_version(version["name"], version["version"], ledger, tracking)
     if not _RUN.fullmatch(word):
-        raise UsageError(f"'{word}' names no run and no model version.", f"Give {_FORMS}.")
+        meant = f"models:/{word}" if "@" in word else _FORMS
+        raise UsageError(f"'{word}' names no run and no model version.", f"Give {meant}.")
     return _Named(_of_run(word, ledger), None)
 
 

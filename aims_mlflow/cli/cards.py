@@ -67,14 +67,23 @@ def card() -> None:
 @click.option("--report", is_flag=True, help="The evaluation report instead of the card.")
 @with_json
 def show(run_id: str, form: str, output: str | None, report: bool, as_json: bool) -> None:
-    """Show the newest model card of RUN, as it was sealed."""
+    """Show the newest model card of RUN, as it was sealed.
+
+    RUN is a run id or the beginning of one, NAME/VERSION of a registered model, or
+    models:/NAME@ALIAS.
+    """
     kind = EvidenceKind.EVALUATION_REPORT if report else EvidenceKind.MODEL_CARD
     form = "json" if as_json else form
     if form == "pdf" and output is None and sys.stdout.isatty():
         raise UsageError("A PDF is not for a terminal.", "Name a file: --output card.pdf")
     workspace = Workspace()
     tracking = workspace.tracking()
-    evidence = newest_of_run(workspace.ledger(tracking, create=False), kind, run_id)
+    ledger = workspace.ledger(tracking, create=False)
+    if "/" in run_id or "@" in run_id:
+        from aims_mlflow.cli.card_diff import find
+
+        run_id = find(run_id, ledger, tracking).card.subject.id
+    evidence = newest_of_run(ledger, kind, run_id)
     path = _path(evidence, form)
     data = tracking.read(evidence.subject.id, path)
     if form == "pdf":

@@ -99,7 +99,7 @@ def read_card_text(path: Path, name: str) -> CardText:
     passages = tuple(split(text))
     fields, problems = _fields(passages, name)
     sections = tuple(p for p in passages if field_of(p.title) is None and p.text)
-    warnings = (*_empty(passages, name), *_near_misses(sections, name))
+    warnings = (*_empty(passages, name), *_not_fields(sections, name))
     return CardText(name, sha256, fields, sections, problems, warnings)
 
 
@@ -160,6 +160,13 @@ def _names() -> dict[str, str]:
     return {_plain(name): name for name in fields} | {"ai system": "system_id"}
 
 
+@cache
+def _measured() -> dict[str, str]:
+    """Ids of the fields that the machine fills, as `_plain` writes them."""
+    fields = [f.field for f in load_catalogue().card_fields if f.filled_by == "machine"]
+    return {_plain(name): name for name in fields}
+
+
 def _plain(title: str) -> str:
     return " ".join(re.sub(r"[\s_*:`]+", " ", title).casefold().split())
 
@@ -192,8 +199,16 @@ def _empty(passages: Sequence[Passage], name: str) -> Iterator[Problem]:
             yield Problem(name, passage.first, message, "Write some, or remove the heading.")
 
 
-def _near_misses(sections: Sequence[Passage], name: str) -> Iterator[Problem]:
+def _not_fields(sections: Sequence[Passage], name: str) -> Iterator[Problem]:
     for passage in sections:
+        measured = _measured().get(_plain(passage.title))
+        if measured is not None:
+            message = (
+                f"'{passage.title}' becomes a section of its own: the field '{measured}' of the "
+                "card is measured, and no text replaces it."
+            )
+            yield Problem(name, passage.first, message, "Give it another heading, or remove it.")
+            continue
         near = get_close_matches(_plain(passage.title), _names(), n=1, cutoff=_NEAR)
         if near:
             message = f"'{passage.title}' is no field of a card and becomes a section of its own."

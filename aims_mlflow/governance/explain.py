@@ -4,33 +4,73 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import core_schema
 
 from aims_mlflow.errors import Problem
+from aims_mlflow.governance.references import ERROR_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from pydantic_core import ErrorDetails
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema, ErrorDetails
 
     from aims_mlflow.governance.document import Document, Place
+    from aims_mlflow.governance.references import Fault
 
 M = TypeVar("M", bound=BaseModel)
 #: Above this many allowed words, a near miss is told the nearest one alone.
 _MANY = 12
+#: What a condition of a slice may be.
+CONDITIONS = (
+    "a value (text, true or false, a finite number), a list of values, or {min: ..., max: ...}"
+)
 _UNKNOWN = re.compile(r"^(unknown .+ '(.*)'); allowed: (.+)$", re.DOTALL)
 
 
+@dataclass(frozen=True)
+class OneMessage:
+    """Annotates a union: what fits none of its members is told once, in these words."""
+
+    kind: str
+    message: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The union with one error of type `kind` in place of those of its members."""
+        # Braces begin a variable in the messages of pydantic.
+        context = {"message": self.message}
+        return core_schema.custom_error_schema(
+            handler(source),
+            custom_error_type=self.kind,
+            custom_error_message="{message}",
+            custom_error_context=context,
+        )
+
+
 def validate(
-    model: type[M], document: Document, place: Place = ()
+    model: type[M],
+    document: Document,
+    place: Place = (),
+    further: Callable[[Mapping[str, Any]], Iterable[Fault]] | None = None,
 ) -> tuple[M | None, list[Problem]]:
     """The value at `place` of `document` as `model`, or None and what is wrong with it.
 
     Strict, so that `min: yes` is not silently the number 1.
+
+    Args:
+        model: What it should be.
+        document: The file as read.
+        place: Where it stands in the file.
+        further: Finds in the data as written what `model` gathers in one error of the type
+            `references`; each of these becomes a problem of its own.
     """
     data = document.data
     for step in place:
@@ -45,10 +85,20 @@ def validate(
     except ValidationError as error:
         found: dict[tuple[int, Place], Problem] = {}
         for details in error.errors():
+            if details["type"] == ERROR_TYPE and further is not None:
+                continue
             problem, at = _problem(details, model, document, place)
             # The members of a union each complain about the same value: one line is enough.
             found.setdefault((problem.line, at), problem)
-        return None, list(found.values())
+        references = [_reference(f, document, place) for f in (further(data) if further else ())]
+        return None, [*found.values(), *references]
+
+
+def _reference(fault: Fault, document: Document, base: Place) -> Problem:
+    fix = _choices(fault.word, list(fault.known)) if fault.known else ""
+    if not fix and fault.where:
+        fix = f"Declare it under {fault.where}; none is."
+    return Problem(document.file, document.line((*base, *fault.place)), f"{fault.message}.", fix)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -73,8 +123,6 @@ def _problem(
     while known and known not in document.lines:
         known = known[:-1]
     line = document.line(place)
-    if details["type"] == "value_error" and place == base:
-        line = _line_of_names(details["msg"], document, base) or line
     key = str(place[-1]) if place else ""
     if details["type"] in ("missing", "extra_forbidden"):
         message, fix = _key_fault(details, key, _model_at(model, details["loc"][:-1]))
@@ -88,7 +136,10 @@ def _problem(
 def _key_fault(details: ErrorDetails, key: str, model: type[BaseModel]) -> tuple[str, str]:
     if details["type"] == "missing":
         return f"'{key}' is missing.", f"Add `{key}: <value>`."
-    return f"unknown key '{key}'.", _choices(key, list(model.model_fields))
+    fix = _choices(key, list(model.model_fields))
+    if details["loc"][-2:-1] == ("range",):
+        fix += f" A condition is {CONDITIONS}."
+    return f"unknown key '{key}'.", fix
 
 
 def _choices(word: str, allowed: list[str]) -> str:
@@ -177,7 +228,12 @@ def _other(details: ErrorDetails, label: str, shown: str) -> tuple[str, str]:
     return f"{label}: {shown}: {_lower(details['msg'])}.", ""
 
 
+def _condition(details: ErrorDetails, label: str, shown: str) -> tuple[str, str]:
+    return f"{label} {_lower(details['msg'])}.", ""
+
+
 _PHRASES = {
+    "condition": _condition,
     "float": _number,
     "int": _number,
     "tuple": _list,
@@ -223,10 +279,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)
-
-
-def _line_of_names(message: str, document: Document, base: Place) -> int:
-    """The last line below `base` with a name that the message speaks of; 0 if there is none."""
-    named = {*re.findall(r"'([^']+)'", message), *message.partition("twice: ")[2].split(", ")}
-    below = ((p, text) for p, text in document.texts.items() if p[: len(base)] == base)
-    return max((document.lines[p] for p, text in below if text and text in named), default=0)

@@ -14,6 +14,7 @@ from aims_mlflow.governance.document import Document, read_document
 from aims_mlflow.governance.explain import did_you_mean, validate
 from aims_mlflow.governance.organization import Organization
 from aims_mlflow.governance.profile import Profile
+from aims_mlflow.governance.references import faults
 from aims_mlflow.governance.soa_decisions import Applicability, SoaDecision
 from aims_mlflow.governance.system import AISystem
 
@@ -130,7 +131,7 @@ class _Loader:
             document = self._read(path)
             if document is None:
                 continue
-            system, problems = validate(AISystem, document)
+            system, problems = validate(AISystem, document, further=faults)
             self.problems += problems
             if system is not None and not document.problems:
                 declared[system.id].append((system, document))

@@ -44,7 +44,7 @@ _CARD_KEYS: Mapping[str, str] = {
     "data_acquisition": "data",
     "sensitive_data": "data",
     "factors": "sensitive_features",
-    "monitoring": "thresholds",
+    "monitoring": "monitors",
 }
 
 

@@ -6,14 +6,30 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.evidence import Frozen, canonical_bytes, digest, normalise
-from aims_mlflow.governance.metrics import EVALUATED_AT_TRAINING, METRICS, MetricFamily
+from aims_mlflow.governance.explain import CONDITIONS, OneMessage
+from aims_mlflow.governance.metrics import (
+    EVALUATED_AT_TRAINING,
+    METRICS,
+    NO_DIRECTION,
+    Metric,
+    MetricFamily,
+)
+from aims_mlflow.governance.references import ERROR_TYPE, faults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: A system id: lower-case letters, digits and single hyphens, as in `credit-scoring`.
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
@@ -90,10 +106,33 @@ class Range(Frozen):
     def _bounded(self) -> Range:
         if self.min is None and self.max is None:
             raise ValueError("needs 'min', 'max' or both")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError(
+                f"'min' ({self.min:g}) is not below 'max' ({self.max:g}): no number is between them"
+            )
         return self
 
 
-Scalar = str | int | float | bool
+Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
+
+
+def _condition_kind(value: Any) -> str:
+    return "range" if isinstance(value, Range | dict) else "values"
+
+
+#: What a row must hold in one column. A block of keys is a range and nothing else, so that a
+#: fault in it is told as that; the alternatives of the rest would each complain by themselves.
+Condition = Annotated[
+    Annotated[Range, Tag("range")]
+    | Annotated[
+        Annotated[
+            Scalar | tuple[Scalar, ...],
+            OneMessage("condition", f"must be {CONDITIONS}"),
+        ],
+        Tag("values"),
+    ],
+    Discriminator(_condition_kind),
+]
 
 
 class Slice(Frozen):
@@ -104,7 +143,7 @@ class Slice(Frozen):
     """
 
     name: Text
-    where: dict[Text, Scalar | tuple[Scalar, ...] | Range]
+    where: dict[Text, Condition]
 
     @field_validator("where")
     @classmethod
@@ -137,6 +176,12 @@ class Perturbation(Frozen):
             raise ValueError("'amount' is a share of the values, from 0 to 1")
         if self.kind == "rounding" and self.amount != int(self.amount or 0):
             raise ValueError("'amount' is the number of decimals that are kept, a whole number")
+        if self.kind == "permutation" and self.amount is not None:
+            raise ValueError("a permutation moves every value of a column: it has no 'amount'")
+        if self.kind != "rounding" and self.amount == 0:
+            raise ValueError(f"kind '{self.kind}' with the 'amount' 0 changes nothing")
+        if self.columns == ():
+            raise ValueError("'columns' is empty: name some, or remove it for all of them")
         return self
 
 
@@ -189,6 +234,12 @@ class DeclaredData(Frozen):
     known_bias: Text | None = None
 
 
+def _within(metric: Metric, limit: float) -> bool:
+    return (metric.low is None or limit >= metric.low) and (
+        metric.high is None or limit <= metric.high
+    )
+
+
 def _known_metric(value: str) -> str:
     if value not in METRICS:
         raise ValueError(f"unknown metric '{value}'; allowed: {', '.join(sorted(METRICS))}")
@@ -229,34 +280,64 @@ class Threshold(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Threshold:
-        if (self.metric is None) == (self.logged_metric is None):
-            raise ValueError("needs exactly one of 'metric' and 'logged_metric'")
-        if self.max_fall is not None and self.perturbation is None:
-            raise ValueError("'max_fall' needs the 'perturbation' under which the metric may fall")
-        if self.max_fall is not None and (self.min is not None or self.max is not None):
-            raise ValueError("needs either 'max_fall' or 'min' and 'max'")
-        if self.max_fall is None and self.min is None and self.max is None:
-            raise ValueError("needs 'min', 'max' or both")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(
-                f"'min' ({self.min:g}) is above 'max' ({self.max:g}): nothing can pass"
-            )
-        if self.family is MetricFamily.FAIRNESS and self.feature is None:
-            raise ValueError(f"metric '{self.metric}' compares groups: name the 'feature'")
-        self._one_part()
+        found = [*self._faults_of_limits(), *self._faults_of_parts()]
+        if found:
+            raise ValueError("; ".join(found))
         return self
 
-    def _one_part(self) -> None:
+    def _faults_of_limits(self) -> Iterator[str]:
+        fall, least, most = self.max_fall, self.min, self.max
+        if fall is not None and (least is not None or most is not None):
+            yield "needs either 'max_fall' or 'min' and 'max'"
+        if fall is None and least is None and most is None:
+            yield "needs 'min', 'max' or both"
+        if least is not None and most is not None and least > most:
+            yield f"'min' ({least:g}) is above 'max' ({most:g}): nothing can pass"
+        metric = METRICS.get(self.metric or "")
+        if metric is None:
+            return
+        outside = f"is outside the range of metric '{metric.name}' ({metric.bounds})"
+        for key, limit in (("min", least), ("max", most)):
+            if limit is not None and not _within(metric, limit):
+                yield f"'{key}' ({limit:g}) {outside}"
+        if fall is not None and metric.low is not None and metric.high is not None:
+            span = metric.high - metric.low
+            if fall > span:
+                yield (
+                    f"'max_fall' ({fall:g}) is more than metric '{metric.name}' can fall ({span:g})"
+                )
+
+    def _faults_of_parts(self) -> Iterator[str]:
         parts = ("feature", "slice", "perturbation", "scorer")
         named = [part for part in parts if getattr(self, part) is not None]
+        if (self.metric is None) == (self.logged_metric is None):
+            yield "needs exactly one of 'metric' and 'logged_metric'"
+        elif named and self.metric is None:
+            yield f"'{named[0]}' needs a 'metric', not a 'logged_metric'"
+        elif self.metric is not None:
+            yield from self._faults_of_metric(METRICS[self.metric])
         if len(named) > 1:
-            raise ValueError(f"needs one of {' and '.join(map(repr, named))}, not both")
-        if named and self.metric is None:
-            raise ValueError(f"'{named[0]}' needs a 'metric', not a 'logged_metric'")
-        judged = bool(self.metric) and "genai" in METRICS[self.metric or ""].tasks
+            yield f"needs one of {' and '.join(map(repr, named))}, not both"
+        if self.max_fall is not None and self.perturbation is None:
+            yield "'max_fall' needs the 'perturbation' under which the metric may fall"
+
+    def _faults_of_metric(self, metric: Metric) -> Iterator[str]:
+        judged, fair = "genai" in metric.tasks, metric.family is MetricFamily.FAIRNESS
+        of_rows = metric.family is MetricFamily.PERFORMANCE and not judged
+        for part in ("slice", "perturbation"):
+            if getattr(self, part) is not None and not of_rows:
+                yield f"metric '{metric.name}' is not measured by '{part}'"
+                return
+        if self.max_fall is not None and metric.name in NO_DIRECTION:
+            yield (
+                f"neither a high nor a low {metric.name} is better, so it cannot fall: "
+                "use 'min' and 'max'"
+            )
+        if fair and self.feature is None:
+            yield f"metric '{metric.name}' compares groups: name the 'feature'"
         if judged != (self.scorer is not None):
             missing = "name the 'scorer'" if judged else "'scorer' needs pass_rate or mean_score"
-            raise ValueError(f"metric '{self.metric}': {missing}")
+            yield f"metric '{metric.name}': {missing}"
 
     @property
     def family(self) -> MetricFamily | None:
@@ -275,7 +356,7 @@ class Threshold(Frozen):
 
     @property
     def limit(self) -> str:
-        """The limit as people write it: `>= 0.75`, `<= 0.1`, `0.8 to 1.25` or `fall <= 0.05`."""
+        """The limit as people write it: `>= 0.75`, `<= 0.1`, `0.2 to 0.4` or `fall <= 0.05`."""
         if self.max_fall is not None:
             return f"fall <= {self.max_fall:g}"
         if self.min is not None and self.max is not None:
@@ -331,52 +412,17 @@ class AISystem(Frozen):
     gate: Gate | None = None
     card: dict[str, Any] = {}
 
-    @field_validator("card")
-    @classmethod
-    def _known_fields(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        allowed = {f.field for f in load_catalogue().card_fields if f.filled_by != "machine"}
-        for name in value:
-            if name not in allowed:
-                raise ValueError(
-                    f"unknown card field '{name}'; allowed: {', '.join(sorted(allowed))}"
-                )
-        return value
-
     @model_validator(mode="after")
-    def _unique(self) -> AISystem:
-        for what, names in (
-            ("threshold id", [t.id for t in self.thresholds]),
-            ("sensitive feature", [f.name for f in self.sensitive_features]),
-            ("dataset name", [d.name for d in self.data]),
-            ("slice", [s.name for s in self.slices]),
-            ("perturbation", [p.id for p in self._perturbations]),
-        ):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{what} declared twice: {', '.join(twice)}")
-        declared = {f.name for f in self.sensitive_features}
-        for threshold in self.thresholds:
-            unknown = [f for f in threshold.features if f not in declared]
-            if unknown:
-                raise ValueError(
-                    f"threshold '{threshold.id}' names the feature '{unknown[0]}', which is not "
-                    f"among sensitive_features ({', '.join(sorted(declared)) or 'none declared'})"
-                )
-            self._declared(threshold, "slice", [s.name for s in self.slices])
-            self._declared(threshold, "perturbation", [p.id for p in self._perturbations])
+    def _referring(self) -> AISystem:
+        parts = {"thresholds", "sensitive_features", "data", "slices", "robustness"}
+        found = faults({**self.model_dump(mode="json", include=parts), "card": self.card})
+        told = [
+            f"{fault.message} ({', '.join(fault.known)})" if fault.known else fault.message
+            for fault in found
+        ]
+        if told:
+            raise PydanticCustomError(ERROR_TYPE, "{told}", {"told": "; ".join(told)})
         return self
-
-    def _declared(self, threshold: Threshold, key: str, names: list[str]) -> None:
-        named = getattr(threshold, key)
-        if named is not None and named not in names:
-            raise ValueError(
-                f"threshold '{threshold.id}' names the {key} '{named}', which is not declared "
-                f"({', '.join(sorted(names)) or 'none is'})"
-            )
-
-    @property
-    def _perturbations(self) -> tuple[Perturbation, ...]:
-        return self.robustness.perturbations if self.robustness else ()
 
     def digest(self) -> str:
         """SHA-256 of the declaration as data; comments and key order do not count."""

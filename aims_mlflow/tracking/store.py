@@ -37,7 +37,7 @@ from aims_mlflow.tracking.entities import (
 )
 from aims_mlflow.tracking.genai import genai_facts
 from aims_mlflow.tracking.registry import BASELINE_FILE, Registry, parse_pin
-from aims_mlflow.tracking.translation import moment, translated
+from aims_mlflow.tracking.translation import moment, said, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -294,7 +294,7 @@ class Tracking:
             paths = {p for p in artifacts if p.startswith(f"{INPUTS_DIR}/")} | set(known)
             blobs = {p: known[p] if p in known else self._read(root, p) for p in sorted(paths)}
         except (TrackingError, FileNotFoundError) as error:
-            notes.append(f"artifacts could not be listed: {error}")
+            notes.append(f"artifacts could not be listed: {said(error)}")
             blobs = known
         pin = parse_pin(blobs.pop(f"{INPUTS_DIR}/{BASELINE_FILE}", None))
         loaded = {p.rpartition("/")[2]: parsed(p, data, notes) for p, data in blobs.items()}
@@ -363,7 +363,7 @@ class Tracking:
                     model = self._client.get_logged_model(output.model_id)
                 yield self._model(model)
             except (TrackingError, FileNotFoundError) as error:
-                notes.append(f"model {output.model_id} could not be read: {error}")
+                notes.append(f"model {output.model_id} could not be read: {said(error)}")
 
     def _model(self, model: Any) -> ModelFacts:
         raw = self._read(model.artifact_location, "MLmodel")
@@ -396,12 +396,11 @@ class Tracking:
             with translated(f"model versions of run {run_id}"):
                 found = list(self._client.search_model_versions(f"run_id='{run_id}'"))
         except TrackingError as error:
-            notes.append(f"registered versions could not be read: {error}")
+            notes.append(f"registered versions could not be read: {said(error)}")
             return
         for version in sorted(found, key=lambda v: (v.name, int(v.version))):
             yield ModelVersionFacts(
                 name=version.name,
                 version=str(version.version),
-                aliases=tuple(sorted(version.aliases)),
                 created=moment(version.creation_timestamp),
             )

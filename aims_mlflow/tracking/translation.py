@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Letters of an error that a note keeps.
+_MAX_SAID = 300
 #: What MLflow answers where something does not exist.
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
+
+
+def said(error: Exception) -> str:
+    """The text of an error as it reads every time: without addresses in memory, and bounded."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(error))[:_MAX_SAID]
 
 
 def is_terminated(status: str) -> bool:

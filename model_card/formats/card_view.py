@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.model_card.card import Status
 from aims_mlflow.model_card.formats.blocks import blocks, verdict_chip
@@ -43,8 +43,8 @@ SOURCES = "evidence"
 #: What people wrote in this file is Markdown.
 _CARD_TEXT = ".card.md:"
 _NOT_SEALED = "not sealed with this card"
-#: Letters of a digest, an id or a commit that people read.
-_SHORT = 8
+#: Letters of a digest or an id that people read, and of a commit as git shows it.
+_SHORT, _COMMIT = 8, 7
 
 
 def card_document(source: Card, stamp: Stamp) -> Document:
@@ -121,34 +121,39 @@ def _entry(statement: Statement, evidence: Sequence[EvidenceLink], stamp: Stamp)
     missing = statement.status is Status.MISSING
     optional = missing and not statement.required
     words = statement.status.value.replace("_", " ")
-    owner = f"{statement.owner} answers for it" if statement.owner and not optional else ""
+    owner = f"{statement.owner} answers for it" if statement.owner else ""
+    origin, place = _origin(statement)
     return Entry(
         id=statement.field,
         title=statement.title,
         chip=Chip(_NOT_PROVIDED, "optional") if optional else Chip(words, statement.status.value),
         blocks=tuple(_value(statement)),
-        origin=" · ".join(text for text in (_origin(statement), owner) if text),
+        origin=owner if missing and not optional else origin,
+        place=place,
         meaning=statement.meaning if missing else "",
         fix=statement.fix,
         links=tuple(_links(statement, evidence, stamp)),
     )
 
 
-def _origin(statement: Statement) -> str:
+def _origin(statement: Statement) -> tuple[str, str]:
     if statement.status is Status.DECLARED:
         return declared_by(statement.authorship, statement.source)
-    return statement.source
+    return statement.source, ""
 
 
-def declared_by(authorship: Authorship | None, source: str) -> str:
-    """Who declared something, when, in which commit, in which file and line."""
+def declared_by(authorship: Authorship | None, source: str) -> tuple[str, str]:
+    """Who declared something, when and in which commit; and where: file, line, what is odd."""
     if authorship is None:
-        return source
-    by = f"by {authorship.author}" if authorship.author else ""
-    on = f"on {authorship.time:%Y-%m-%d}" if authorship.time else ""
-    who = " ".join(text for text in (by, on) if text)
-    commit = f"commit {authorship.commit[:_SHORT]}" if authorship.commit else ""
-    return ", ".join(text for text in (who, commit, source, authorship.note) if text)
+        return "", source
+    day = f"{authorship.time:%Y-%m-%d}" if authorship.time else ""
+    commit = f"commit {authorship.commit[:_COMMIT]}" if authorship.commit else ""
+    who = (authorship.author or "", day, commit)
+    return _joined(who), _joined((source, authorship.note))
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return ", ".join(text for text in texts if text)
 
 
 def _links(statement: Statement, evidence: Sequence[EvidenceLink], stamp: Stamp) -> list[Link]:
@@ -168,15 +173,20 @@ def _value(statement: Statement) -> list[Block]:
     found: list[Block] = []
     if statement.field == "disaggregated_results" and statement.status is Status.MEASURED:
         found += [part for table in statement.value for part in group_tables(table)]
-    elif isinstance(statement.value, str) and _CARD_TEXT in statement.source:
-        found.append(Prose(statement.value))
     elif statement.value is not None:
-        found += blocks(statement.value, statement.title)
+        found += _told(statement.value, statement.source, statement.title)
     if statement.declared is not None:
-        who = declared_by(statement.declared_authorship, statement.declared_source)
-        found.append(Paragraph(f"Declared {who}:", muted=True))
-        found += blocks(statement.declared, f"{statement.title}, declared")
+        who = _joined(declared_by(statement.declared_authorship, statement.declared_source))
+        found.append(Paragraph(f"Declared: {who}", muted=True))
+        caption = f"{statement.title}, declared"
+        found += _told(statement.declared, statement.declared_source, caption)
     return found
+
+
+def _told(value: Any, source: str, caption: str) -> list[Block]:
+    if isinstance(value, str) and _CARD_TEXT in source:
+        return [Prose(value)]
+    return blocks(value, caption)
 
 
 def _written(written: Sequence[Written]) -> list[Part]:
@@ -188,9 +198,11 @@ def _written(written: Sequence[Written]) -> list[Part]:
             title=item.title,
             chip=Chip("declared", "declared"),
             blocks=(Prose(item.text),),
-            origin=declared_by(item.authorship, item.source),
+            origin=origin,
+            place=place,
         )
         for index, item in enumerate(written, start=1)
+        for origin, place in [declared_by(item.authorship, item.source)]
     )
     tally = "In the words of the people who answer for the system; nothing here was measured."
     return [Part("written", "Written by people", entries=entries, tally=tally)]

@@ -134,7 +134,8 @@ class Link:
 class Entry:
     """A titled statement with its state, its origin and its blocks.
 
-    `links` lead to the evidence that it rests on.
+    `origin` says who or what it comes from, `place` in which file and line it stands; `links`
+    lead to the evidence that it rests on.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Entry:
     chip: Chip
     blocks: tuple[Block, ...]
     origin: str = ""
+    place: str = ""
     meaning: str = ""
     fix: str = ""
     links: tuple[Link, ...] = ()

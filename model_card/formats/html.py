@@ -28,7 +28,7 @@ _SHORT = 12
 #: A text longer than this needs a column of some width.
 _LONG = 60
 #: Plots wider than this many points are scrolled on a telephone instead of shrunk.
-_WIDE_PLOT = 340
+_WIDE_PLOT = 350
 
 
 class _Picture(NamedTuple):

@@ -110,7 +110,7 @@ def _part(part: Part) -> Iterator[str]:
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    origins = (entry.origin, *(link.text for link in entry.links))
+    origins = (entry.origin, entry.place, *(link.text for link in entry.links))
     origin = "".join(f" · {escape(text)}" for text in origins if text)
     yield from (f"### {escape(entry.title)}", "", f"*{entry.chip.text}*{origin}", "")
     if entry.meaning:

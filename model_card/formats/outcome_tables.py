@@ -148,4 +148,6 @@ def _direction(row: Comparison) -> Cell:
         words = "better" if row.better else "worse"
     if row.within_noise:
         return Cell(f"{words}, within noise", muted=True)
+    if row.within_noise is None and row.better is not None:
+        return Cell(f"{words}, noise unknown", muted=True)
     return Cell(words) if row.better is None else Cell(words, chip=Chip(words, words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aims_mlflow.governance.metrics import METRICS
 from aims_mlflow.model_card.bounds import cut_text
 from aims_mlflow.model_card.formats.blocks import cell
 from aims_mlflow.model_card.formats.document import Cell, Column, Table
@@ -24,6 +25,14 @@ _MAX_MATRIX = 12
 _MAX_PAIRS = 200
 #: Features of tables that hold no sensitive groups: nothing in them is compared.
 _PARTS = frozenset({"slice", "class"})
+#: Metrics that need the rows themselves, of which groups of several features keep only counts.
+_FROM_ROWS = frozenset(
+    {
+        *("roc_auc", "average_precision", "log_loss", "brier_score"),
+        *("expected_calibration_error", "subset_accuracy", "median_absolute_error"),
+        *(m.name for m in METRICS.values() if m.tasks == ("ranking",)),
+    }
+)
 
 
 def group_tables(found: Mapping[str, Any], methods: Mapping[str, str] | None = None) -> list[Table]:
@@ -42,13 +51,24 @@ def group_tables(found: Mapping[str, Any], methods: Mapping[str, str] | None = N
     size = max(1, -(-len(metrics) // count))
     runs = [metrics[index : index + size] for index in range(0, len(metrics), size)] or [[]]
     caption = _group_caption(found)
-    if undefined:
-        caption += f"; undefined in every row: {', '.join(map(humanise, undefined))}"
+    caption += _undefined_words(found, undefined)
     parts = [f" ({index} of {len(runs)})" for index in range(1, len(runs) + 1)]
     return [
         _group_table(found, run, methods or {}, f"{caption}{part if len(runs) > 1 else ''}")
         for run, part in zip(runs, parts, strict=True)
     ]
+
+
+def _undefined_words(found: Mapping[str, Any], undefined: Sequence[str]) -> str:
+    # Groups of two features keep counts alone, and no scores: these metrics were never tried.
+    apart = _FROM_ROWS if len(found["features"]) > 1 else frozenset[str]()
+    told = {
+        "not measured for combinations": [name for name in undefined if name in apart],
+        "undefined in every row": [name for name in undefined if name not in apart],
+    }
+    return "".join(
+        f"; {words}: {', '.join(map(humanise, names))}" for words, names in told.items() if names
+    )
 
 
 def _group_table(
