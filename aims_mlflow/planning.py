@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aims_mlflow.governance.profile import Profile
-    from aims_mlflow.governance.system import AISystem, Threshold
+    from aims_mlflow.governance.system import AISystem, Perturbation, Threshold
     from aims_mlflow.model_card.card import Card
     from aims_mlflow.model_card.diff_model import CardDiff
     from aims_mlflow.model_card.formats import Stamp
@@ -121,7 +121,9 @@ def evaluate(facts: RunFacts, system_id: str | None, system: AISystem | None) ->
         scores = tuple(score(table, sizes=sizes) for table in tables)
         logged = {metric.key: metric.value for metric in facts.metrics}
         scorers = scorer_values(genai) if genai else None
-        judgements = judge(thresholds, tables, logged, problems, robustness, scorers)
+        judgements = judge(
+            thresholds, tables, logged, problems, robustness, scorers, _perturbations(system)
+        )
     return build_report(
         facts,
         system_id,
@@ -145,6 +147,10 @@ def _group_sizes(thresholds: Iterable[Threshold]) -> dict[frozenset[str], int]:
         if features:
             sizes[features] = max(sizes.get(features, 0), threshold.min_group_size)
     return sizes
+
+
+def _perturbations(system: AISystem | None) -> tuple[Perturbation, ...]:
+    return system.robustness.perturbations if system and system.robustness else ()
 
 
 def _changes(
@@ -276,13 +282,19 @@ def _evaluations(facts: RunFacts) -> tuple[list[Any], list[str]]:
     tables, problems = [], []
     for logged in facts.evaluations:
         if "problem" in logged:
-            problems.append(str(logged["problem"]))
+            problems.append(_refusal(logged))
             continue
         try:
             tables.append(EvaluationTable.model_validate(logged))
         except ValidationError as error:
             problems.append(f"an evaluation in {ARTIFACT_DIR}/inputs cannot be read: {error}")
     return tables, problems
+
+
+def _refusal(logged: Mapping[str, Any]) -> str:
+    """What was refused, with the dataset that it was about where the call named one."""
+    problem, dataset = str(logged["problem"]), logged.get("dataset")
+    return f"the evaluation of '{dataset}': {problem}" if dataset else problem
 
 
 def _robustness(facts: RunFacts, problems: list[str]) -> tuple[Robustness, ...]:

@@ -57,7 +57,7 @@ def log_evaluation(
         install()
         _log_evaluation(y_true, y_pred, y_score, sensitive_features, dataset, task, features, query)
     except EvaluationInputError as error:
-        quietly(_refused, error)
+        quietly(_refused, error, dataset)
         if is_strict():
             raise
     except Exception as error:  # a defect of ours must not stop a training run
@@ -102,7 +102,7 @@ def _log_evaluation(
     record(body)
 
 
-def _refused(error: EvaluationInputError) -> None:
+def _refused(error: EvaluationInputError, dataset: Any) -> None:
     """Tell the person in one line, and let the evaluation report say INSUFFICIENT and why."""
     import mlflow
 
@@ -112,5 +112,7 @@ def _refused(error: EvaluationInputError) -> None:
     named = f"run {run.info.run_name}: " if run else ""
     watch.warn_once(named + " ".join(error.diagnostics().split("\n")))
     problem = {"schema_version": "aims.evaluation_problem/1", "problem": error.message}
+    if isinstance(dataset, str):
+        problem["dataset"] = dataset
     if not record(problem):
         watch.gap(mlflow.get_tracking_uri(), None, error.message)
