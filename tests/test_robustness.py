@@ -479,7 +479,7 @@ COLUMNS = [
 @pytest.mark.parametrize("kind", ["noise", "missing", "category_swap", "rounding", "permutation"])
 def test_every_type_of_column_is_perturbed_or_left_as_it_is(column, kind):
     frame = read_frame(pd.DataFrame({"x": column}))
-    amount = 1 if kind == "rounding" else 0.5
+    amount = {"rounding": 1, "permutation": None}.get(kind, 0.5)
     one = Perturbation(id="p", kind=kind, amount=amount)
     done = perturb(frame, one, candidates(one, frame), 0)
     if not done.columns:
