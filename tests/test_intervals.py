@@ -246,7 +246,10 @@ def test_without_fourth_powers_only_the_squares_lack_an_interval():
     row = regression(np.arange(10.0))
     row = row.model_copy(update={"sums": row.sums.model_copy(update={"quartic_error": None})})
     assert set(regression_intervals(row)) == {"mae", "mean_error"}
-    assert regression_intervals(regression(np.zeros(9)))["rmse"] == (0, 0)
+
+
+def test_errors_that_are_all_zero_have_no_interval():
+    assert regression_intervals(regression(np.zeros(9))) == {}
 
 
 def disparities(generator, rates, sizes, by):

@@ -99,7 +99,7 @@ def test_a_version_carries_the_summary_of_its_card_and_its_tags(client, workspac
     assert own.startswith("Trained on the spring data.\n")
     assert rest.endswith(END)
     sealed = newest(workspace.ledger(), run)
-    for said in ("version 1", "**PASS**", "accuracy on test 1", run, sealed.id[:8], "missing"):
+    for said in ("version 1", "**PASS**", "accuracy on test: 1.000", run, sealed.id[:8], "missing"):
         assert said in rest, said
     assert found.tags["aims.card_version"] == "1"
     assert found.tags["aims.verdict"] == "PASS"
