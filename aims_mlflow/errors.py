@@ -75,6 +75,18 @@ class EvaluationInputError(AimsError):
     """What was given to `log_evaluation` cannot be evaluated."""
 
 
+class SourceError(AimsError):
+    """Data that a monitor should read cannot be read: path, format, credentials, time-out."""
+
+
+class MonitorError(AimsError):
+    """A monitor cannot run as it is declared or called."""
+
+
+class LeaseLostError(AimsError):
+    """Another runner took over the window that this one was working on."""
+
+
 class NormalisationError(AimsError):
     """A value has no place in evidence, even after normalisation."""
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aims_mlflow.governance.profile import Profile
-    from aims_mlflow.governance.system import AISystem, Perturbation, Threshold
+    from aims_mlflow.governance.system import AISystem, Perturbation
+    from aims_mlflow.governance.thresholds import Threshold
     from aims_mlflow.model_card.card import Card
     from aims_mlflow.model_card.diff_model import CardDiff
     from aims_mlflow.model_card.formats import Stamp

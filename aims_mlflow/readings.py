@@ -207,6 +207,8 @@ class Judgement(Frozen):
 
     `part` says of which part of an evaluation it speaks: `"slice night"`,
     `"perturbation noise-0.1"`, `"scorer relevance"`; it is empty for all rows and for groups.
+    A monitor adds the `column`, the `baseline` that a change is counted from, how far the value
+    may be off (`error_bound`), and, where rows were sampled, of how many and with which seed.
     """
 
     threshold: str
@@ -222,3 +224,8 @@ class Judgement(Frozen):
     n: int | None = None
     excluded: tuple[str, ...] = ()
     declared: dict[str, Any] = {}
+    column: str | None = None
+    baseline: float | None = None
+    error_bound: float = 0
+    n_total: int | None = None
+    seed: int | None = None

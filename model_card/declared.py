@@ -14,7 +14,8 @@ from aims_mlflow.model_card.records import DECLARED_DATA_KEYS, MISSING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aims_mlflow.governance.system import AISystem, SensitiveFeature, Threshold
+    from aims_mlflow.governance.system import AISystem, SensitiveFeature
+    from aims_mlflow.governance.thresholds import Threshold
 
 
 class Declaration(NamedTuple):
@@ -87,7 +88,7 @@ def _monitoring(system: AISystem) -> dict[str, Any] | None:
     # Limits that nothing watches are no plan.
     if not system.monitors:
         return None
-    waiting = [threshold for threshold in system.thresholds if not threshold.judged_on_runs]
+    waiting = [threshold for threshold in system.thresholds if threshold.judged_by_monitors]
     found = {
         "monitors": plain(system.monitors),
         "thresholds": [_threshold(threshold) for threshold in waiting],

@@ -20,7 +20,8 @@ from aims_mlflow.readings import Judgement, Reading, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from aims_mlflow.governance.system import Perturbation, Threshold
+    from aims_mlflow.governance.system import Perturbation
+    from aims_mlflow.governance.thresholds import Threshold
     from aims_mlflow.monitors.judge_parts import ScorerSummary
     from aims_mlflow.monitors.tables import CountRow, EvaluationTable
     from aims_mlflow.readings import Robustness

@@ -12,7 +12,8 @@ from aims_mlflow.readings import Interval, Judgement, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from aims_mlflow.governance.system import Perturbation, Threshold
+    from aims_mlflow.governance.system import Perturbation
+    from aims_mlflow.governance.thresholds import Threshold
     from aims_mlflow.readings import Fall, PerturbationResult, Robustness
 
 #: What a scorer said: the share that passed, the mean of its numbers, how many answers it assessed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.errors import EvaluationInputError
-from aims_mlflow.governance.system import Range
+from aims_mlflow.governance.words import Range
 from aims_mlflow.monitors.columns import Column, as_column, read_named
 from aims_mlflow.monitors.targets import label_text
 

@@ -13,7 +13,7 @@ from aims_mlflow.readings import LEVEL, Judgement, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aims_mlflow.governance.system import Threshold
+    from aims_mlflow.governance.thresholds import Threshold
     from aims_mlflow.readings import Interval
 
 #: A rate of counts that equals the limit on paper may miss it by a few units in the last place.

@@ -20,7 +20,8 @@ from aims_mlflow.governance.loader import load_profile
 from aims_mlflow.governance.missing import line_to_add, lines_to_add
 from aims_mlflow.governance.profile import Profile
 from aims_mlflow.governance.soa_decisions import Applicability
-from aims_mlflow.governance.system import AISystem, Threshold
+from aims_mlflow.governance.system import AISystem
+from aims_mlflow.governance.thresholds import Threshold
 
 VALID = """\
 id: credit-scoring

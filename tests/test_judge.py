@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aims_mlflow.errors import EvaluationInputError
-from aims_mlflow.governance.system import Perturbation, Threshold
+from aims_mlflow.governance.system import Perturbation
+from aims_mlflow.governance.thresholds import Threshold
 from aims_mlflow.monitors.judge import judge
 from aims_mlflow.monitors.tables import CountRow, CountTable, EvaluationTable, aggregate
 from aims_mlflow.readings import Fall, Interval, PerturbationResult, Robustness, Verdict

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aims_mlflow.governance.system import Threshold
+from aims_mlflow.governance.thresholds import Threshold
 from aims_mlflow.monitors.judge import judge
 from aims_mlflow.monitors.tables import aggregate
 

@@ -15,7 +15,7 @@ from aims_mlflow.errors import AimsError, ProfileError, UsageError
 from aims_mlflow.governance.find import FOLDER, find_profile
 from aims_mlflow.governance.init import scaffold
 from aims_mlflow.governance.loader import load_profile
-from aims_mlflow.governance.system import SLUG
+from aims_mlflow.governance.words import SLUG
 from aims_mlflow.publish import publish as publish_profile
 from aims_mlflow.scope import TAG_SYSTEM
 from aims_mlflow.settings import Settings

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aims_mlflow.evidence import Frozen
-from aims_mlflow.governance.system import Person, Text
+from aims_mlflow.governance.system import Person
+from aims_mlflow.governance.words import Text
 
 
 class Organization(Frozen):

@@ -30,6 +30,7 @@ _DECLARED_UNDER: Mapping[str, str] = {
     "feature": "sensitive_features",
     "slice": "slices",
     "perturbation": "robustness.perturbations",
+    "monitor": "monitors",
 }
 
 
@@ -57,6 +58,7 @@ def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
     """
     for path, key, what in _UNIQUE:
         yield from _repeated(data, path, key, what)
+    yield from _repeated_monitors(data)
     yield from _undeclared(data)
     yield from _card_fields(data.get("card"))
 
@@ -73,10 +75,23 @@ def _repeated(
             seen.add(name)
 
 
+def _repeated_monitors(data: Mapping[str, Any]) -> Iterator[Fault]:
+    seen = set()
+    for position, entry in enumerate(_entries(data, ("monitors",)) or ()):
+        name = _name(entry, "id") or _name(entry, "kind")
+        if name in seen:
+            key = "kind" if _name(entry, "id") is None else "id"
+            message = f"monitor declared twice: {name}; give each an 'id'"
+            yield Fault(("monitors", position, key), message)
+        if name is not None:
+            seen.add(name)
+
+
 def _undeclared(data: Mapping[str, Any]) -> Iterator[Fault]:
     features = _names(data, ("sensitive_features",), "name")
     slices = _names(data, ("slices",), "name")
     perturbations = _names(data, ("robustness", "perturbations"), "id")
+    monitors = _monitors(data)
     for position, entry in enumerate(_entries(data, ("thresholds",)) or ()):
         said = _name(entry, "id")
         threshold = f"thresholds[{position}]" if said is None else f"threshold '{said}'"
@@ -85,6 +100,7 @@ def _undeclared(data: Mapping[str, Any]) -> Iterator[Fault]:
             ("feature", named, features, "is not among sensitive_features"),
             ("slice", [_name(entry, "slice")], slices, "is not declared"),
             ("perturbation", [_name(entry, "perturbation")], perturbations, "is not declared"),
+            ("monitor", [_name(entry, "monitor")], monitors, "is not declared"),
         ):
             for word in (part.strip() for part in words if part):
                 if known is None or not word or word in known:
@@ -123,6 +139,19 @@ def _name(entry: Any, key: str) -> str | None:
     value = entry.get(key) if isinstance(entry, Mapping) else None
     is_name = isinstance(value, str | int | float) and str(value).strip()
     return str(value).strip() if is_name else None
+
+
+def _monitors(data: Mapping[str, Any]) -> set[str] | None:
+    """The names of the monitors: the id, or the kind of one without."""
+    entries = _entries(data, ("monitors",))
+    names = (
+        None
+        if entries is None
+        else [_name(entry, "id") or _name(entry, "kind") for entry in entries]
+    )
+    if names is None or None in names:
+        return None
+    return {name for name in names if name is not None}
 
 
 def _names(data: Mapping[str, Any], path: tuple[str, ...], key: str) -> set[str] | None:

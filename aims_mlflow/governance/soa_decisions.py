@@ -9,7 +9,7 @@ from pydantic import field_validator, model_validator
 
 from aims_mlflow.catalogue.loader import load_catalogue
 from aims_mlflow.evidence import Frozen
-from aims_mlflow.governance.system import Slug, Text
+from aims_mlflow.governance.words import Slug, Text
 
 
 class Applicability(StrEnum):

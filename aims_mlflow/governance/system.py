@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Discriminator,
     Field,
     StringConstraints,
@@ -19,22 +18,13 @@ from pydantic_core import PydanticCustomError
 
 from aims_mlflow.evidence import Frozen, canonical_bytes, digest, normalise
 from aims_mlflow.governance.explain import CONDITIONS, OneMessage
-from aims_mlflow.governance.metrics import (
-    EVALUATED_AT_TRAINING,
-    METRICS,
-    NO_DIRECTION,
-    Metric,
-    MetricFamily,
-)
+from aims_mlflow.governance.monitoring import Monitor, ReferenceRule
 from aims_mlflow.governance.references import ERROR_TYPE, faults
+from aims_mlflow.governance.thresholds import Severity, Threshold
+from aims_mlflow.governance.words import Range, Slug, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-#: A system id: lower-case letters, digits and single hyphens, as in `credit-scoring`.
-SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
-Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=64)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    from collections.abc import Mapping
 
 
 class Role(StrEnum):
@@ -54,14 +44,6 @@ class RiskTier(StrEnum):
     LIMITED = "limited"
     HIGH = "high"
     UNACCEPTABLE = "unacceptable"
-
-
-class Severity(StrEnum):
-    """How serious a breach of a threshold is."""
-
-    MINOR = "minor"
-    MAJOR = "major"
-    CRITICAL = "critical"
 
 
 class Person(Frozen):
@@ -94,23 +76,6 @@ class SensitiveFeature(Frozen):
         if value is not None and (not value or list(value) != sorted(set(value))):
             raise ValueError("must be ascending numbers without repetition, for example [25, 40]")
         return value
-
-
-class Range(Frozen):
-    """Numbers from `min` (included) to `max` (not included); one of them may be absent."""
-
-    min: float | None = Field(default=None, allow_inf_nan=False)
-    max: float | None = Field(default=None, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Range:
-        if self.min is None and self.max is None:
-            raise ValueError("needs 'min', 'max' or both")
-        if self.min is not None and self.max is not None and self.min >= self.max:
-            raise ValueError(
-                f"'min' ({self.min:g}) is not below 'max' ({self.max:g}): no number is between them"
-            )
-        return self
 
 
 Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
@@ -234,148 +199,6 @@ class DeclaredData(Frozen):
     known_bias: Text | None = None
 
 
-def _within(metric: Metric, limit: float) -> bool:
-    return (metric.low is None or limit >= metric.low) and (
-        metric.high is None or limit <= metric.high
-    )
-
-
-def _known_metric(value: str) -> str:
-    if value not in METRICS:
-        raise ValueError(f"unknown metric '{value}'; allowed: {', '.join(sorted(METRICS))}")
-    return value
-
-
-class Threshold(Frozen):
-    """A declared limit: exactly one of `metric` and `logged_metric`, and `min`, `max` or both.
-
-    `metric` is measured by this package from `log_evaluation`; `logged_metric` is the key of a
-    metric that the training script itself logged to MLflow. `feature` names a declared sensitive
-    feature, or several joined by ` x ` for their intersection; `slice` a declared slice;
-    `perturbation` a declared perturbation, under which the metric is measured and may fall by
-    `max_fall` at most; `scorer` a scorer of `mlflow.genai.evaluate`. `small_groups: insufficient`
-    withholds a PASS while any group is below `min_group_size`; `exclude` judges the others alone
-    and names the excluded ones.
-    """
-
-    id: Slug
-    metric: Annotated[str, AfterValidator(_known_metric)] | None = None
-    logged_metric: Text | None = None
-    dataset: Text | None = None
-    feature: Text | None = None
-    slice: Text | None = None
-    perturbation: Slug | None = None
-    scorer: Text | None = None
-    column: Text | None = None
-    min: float | None = Field(default=None, allow_inf_nan=False)
-    max: float | None = Field(default=None, allow_inf_nan=False)
-    max_fall: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    min_group_size: int = Field(default=30, ge=1)
-    min_rows: int = Field(default=30, ge=1)
-    small_groups: Literal["insufficient", "exclude"] = "insufficient"
-    severity: Severity = Severity.MAJOR
-    reason: Text | None = None
-    approved_by: Text | None = None
-    review_by: date | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Threshold:
-        found = [*self._faults_of_limits(), *self._faults_of_parts()]
-        if found:
-            raise ValueError("; ".join(found))
-        return self
-
-    def _faults_of_limits(self) -> Iterator[str]:
-        fall, least, most = self.max_fall, self.min, self.max
-        if fall is not None and (least is not None or most is not None):
-            yield "needs either 'max_fall' or 'min' and 'max'"
-        if fall is None and least is None and most is None:
-            yield "needs 'min', 'max' or both"
-        if least is not None and most is not None and least > most:
-            yield f"'min' ({least:g}) is above 'max' ({most:g}): nothing can pass"
-        metric = METRICS.get(self.metric or "")
-        if metric is None:
-            return
-        outside = f"is outside the range of metric '{metric.name}' ({metric.bounds})"
-        for key, limit in (("min", least), ("max", most)):
-            if limit is not None and not _within(metric, limit):
-                yield f"'{key}' ({limit:g}) {outside}"
-        if fall is not None and metric.low is not None and metric.high is not None:
-            span = metric.high - metric.low
-            if fall > span:
-                yield (
-                    f"'max_fall' ({fall:g}) is more than metric '{metric.name}' can fall ({span:g})"
-                )
-
-    def _faults_of_parts(self) -> Iterator[str]:
-        parts = ("feature", "slice", "perturbation", "scorer")
-        named = [part for part in parts if getattr(self, part) is not None]
-        if (self.metric is None) == (self.logged_metric is None):
-            yield "needs exactly one of 'metric' and 'logged_metric'"
-        elif named and self.metric is None:
-            yield f"'{named[0]}' needs a 'metric', not a 'logged_metric'"
-        elif self.metric is not None:
-            yield from self._faults_of_metric(METRICS[self.metric])
-        if len(named) > 1:
-            yield f"needs one of {' and '.join(map(repr, named))}, not both"
-        if self.max_fall is not None and self.perturbation is None:
-            yield "'max_fall' needs the 'perturbation' under which the metric may fall"
-
-    def _faults_of_metric(self, metric: Metric) -> Iterator[str]:
-        judged, fair = "genai" in metric.tasks, metric.family is MetricFamily.FAIRNESS
-        of_rows = metric.family is MetricFamily.PERFORMANCE and not judged
-        for part in ("slice", "perturbation"):
-            if getattr(self, part) is not None and not of_rows:
-                yield f"metric '{metric.name}' is not measured by '{part}'"
-                return
-        if self.max_fall is not None and metric.name in NO_DIRECTION:
-            yield (
-                f"neither a high nor a low {metric.name} is better, so it cannot fall: "
-                "use 'min' and 'max'"
-            )
-        if fair and self.feature is None:
-            yield f"metric '{metric.name}' compares groups: name the 'feature'"
-        if judged != (self.scorer is not None):
-            missing = "name the 'scorer'" if judged else "'scorer' needs pass_rate or mean_score"
-            yield f"metric '{metric.name}': {missing}"
-
-    @property
-    def family(self) -> MetricFamily | None:
-        """The family of `metric`; None for a `logged_metric`."""
-        return METRICS[self.metric].family if self.metric else None
-
-    @property
-    def judged_on_runs(self) -> bool:
-        """Whether a training run can answer it; the others wait for a monitor."""
-        return self.family is None or self.family in EVALUATED_AT_TRAINING
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The sensitive features that `feature` names: `"sex x race"` gives both."""
-        return tuple(part.strip() for part in self.feature.split(" x ")) if self.feature else ()
-
-    @property
-    def limit(self) -> str:
-        """The limit as people write it: `>= 0.75`, `<= 0.1`, `0.2 to 0.4` or `fall <= 0.05`."""
-        if self.max_fall is not None:
-            return f"fall <= {self.max_fall:g}"
-        if self.min is not None and self.max is not None:
-            return f"{self.min:g} to {self.max:g}"
-        return f">= {self.min:g}" if self.min is not None else f"<= {self.max:g}"
-
-
-class MonitorSchedule(Frozen):
-    """What is watched and when; read by the monitoring jobs."""
-
-    kind: Literal["drift", "bias", "quality", "performance", "operation"]
-    schedule: Text
-    current: Text | None = None
-    reference: Text | None = None
-    labels_lag: (
-        Annotated[str, StringConstraints(pattern=r"^P(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?)?$")] | None
-    ) = None
-
-
 class Gate(Frozen):
     """What a model version must show before one of `aliases` moves to it."""
 
@@ -407,14 +230,22 @@ class AISystem(Frozen):
     positive_label: str | int | bool | None = None
     data: tuple[DeclaredData, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
-    monitors: tuple[MonitorSchedule, ...] = ()
+    reference: ReferenceRule | None = None
+    monitors: tuple[Monitor, ...] = ()
     on_breach: dict[Severity, Literal["alert", "propose", "rollback"]] = {}
     gate: Gate | None = None
     card: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _referring(self) -> AISystem:
-        parts = {"thresholds", "sensitive_features", "data", "slices", "robustness"}
+        parts = {
+            "thresholds",
+            "sensitive_features",
+            "data",
+            "slices",
+            "robustness",
+            "monitors",
+        }
         found = faults({**self.model_dump(mode="json", include=parts), "card": self.card})
         told = [
             f"{fault.message} ({', '.join(fault.known)})" if fault.known else fault.message

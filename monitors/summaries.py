@@ -1,0 +1,110 @@
+"""The small tables that a monitor makes of data of any size, and scores; never a row.
+
+They are the same on every engine, can be saved with a model at training time, and are all that a
+reference needs to be.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from aims_mlflow.evidence import Frozen, canonical_bytes, digest, normalise
+
+#: Numbers with at most so many different values are counted value by value.
+FEW_VALUES = 50
+#: Categories that are counted; a column with more of them is text or an identifier.
+MAX_CATEGORIES = 10_000
+#: The type of a column, whatever the engine calls it.
+Family = Literal["boolean", "integer", "float", "string", "temporal", "other"]
+
+
+class Bins(Frozen):
+    """A sparse histogram of numbers whose bins are fine at the centre and wide in the tails.
+
+    A value x is in bin `i = floor(asinh((x - centre) / scale) * per_unit)`: bins are
+    `scale / per_unit` wide at the centre and of constant relative width far from it, so that
+    tails of any weight need few. Bins need no knowledge of the extremes, so that one pass over
+    the data suffices. `first` and `last` are the indices that an entry spans (equal, unless small
+    counts were merged), `counts` its rows and `sums` the sums of their values: entries stand for
+    point masses at their means.
+    """
+
+    centre: float
+    scale: float
+    per_unit: int
+    first: tuple[int, ...]
+    last: tuple[int, ...]
+    counts: tuple[int, ...]
+    sums: tuple[float, ...]
+
+    def edge(self, index: int) -> float:
+        """The lower edge of the bin `index`."""
+        return self.centre + self.scale * math.sinh(index / self.per_unit)
+
+
+class ColumnSummary(Frozen):
+    """One column, counted.
+
+    `missing` counts nulls and NaN together, after NaN was made null. `infinite` values are in
+    `n` and in no statistic. `minimum` to `std` (of the population, ddof 0) are of finite numbers;
+    of temporal columns only the extremes, in seconds since 1970 UTC. `values` counts categories,
+    or numbers of which there are at most `FEW_VALUES`; else numbers have `bins`. `pooled` rows are
+    of `pooled_values` categories that are too rare to be named. `outside` counts the values that
+    the monitor does not expect, where it declares an expectation. `distinct` is exact where given.
+    `uncounted` says why a column has neither values nor bins.
+    """
+
+    name: str
+    family: Family
+    dtype: str
+    n: int
+    missing: int
+    infinite: int = 0
+    distinct: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    values: tuple[tuple[str | float | bool, int], ...] | None = None
+    bins: Bins | None = None
+    pooled: int = 0
+    pooled_values: int = 0
+    outside: int | None = None
+    uncounted: str = ""
+
+    @property
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.n - self.missing
+
+
+class DataSummary(Frozen):
+    """One data set, counted column by column.
+
+    `scans` says what each pass over the data was for. `duplicates` counts the rows that repeat an
+    earlier one, where that was asked for. `suppressed_below` is the count under which entries were
+    merged or pooled; 0 where none were. `roles` names the columns of the target, the prediction
+    and the score.
+    """
+
+    schema_version: Literal["aims.data_summary/1"] = "aims.data_summary/1"
+    n: int
+    columns: tuple[ColumnSummary, ...]
+    duplicates: int | None = None
+    roles: dict[Literal["target", "prediction", "score"], str] = {}
+    suppressed_below: int = 0
+    engine: str = ""
+    scans: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def column(self, name: str) -> ColumnSummary | None:
+        """The column of this name."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    def digest(self) -> str:
+        """SHA-256 of what was counted, whatever the engine and the number of passes."""
+        counted: dict[str, Any] = self.model_dump(exclude={"engine", "scans", "notes"})
+        for column in counted["columns"]:
+            del column["dtype"]
+        return digest(canonical_bytes(normalise(counted)[0]))
