@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.evidence import EvidenceKind, Frozen, UtcDatetime
+from aims_mlflow.evidence import MONITOR_REPORTS, EvidenceKind, Frozen, UtcDatetime
+from aims_mlflow.scope import KIND_HISTORY, KIND_MONITOR
 from aims_mlflow.sweeps import SUFFIX, below, fingerprint, needed, rule_for
 from aims_mlflow.tracking import moment
 from aims_mlflow.tracking.children import RunHead, head_of
+from aims_mlflow.tracking.monitor_runs import history_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +63,8 @@ def survey(
         LedgerError: The ledger cannot be read.
     """
     known = _Known.read(ledger)
-    heads = [head_of(run) for run in tracking.runs()]
+    monitors = _MonitorRuns(tracking, ledger)
+    heads = [head for head in map(head_of, tracking.runs()) if not monitors.made(head)]
     claimed = {m for s in workspace.profile.systems.values() for m in s.mlflow.registered_models}
     models = tracking.runs_of_models(sorted(claimed))
     sweeps = _sweeps(heads, workspace, tracking)
@@ -77,6 +80,26 @@ def survey(
     lists = {name: tuple(ids) for name, ids in found.items()}
     accounts = {run: parent for run, parent in accounts.items() if run not in known.ended}
     return Coverage(runs=len(heads), deleted=tuple(deleted), **lists), accounts
+
+
+class _MonitorRuns:
+    """The runs that monitors made, whose evidence they sealed themselves.
+
+    The tag alone does not make a run one of them: it would hide any run from the coverage.
+    """
+
+    def __init__(self, tracking: Tracking, ledger: Ledger) -> None:
+        self._tracking = tracking
+        self._sealed = ledger.captured_runs(MONITOR_REPORTS)
+
+    def made(self, head: RunHead) -> bool:
+        """Whether a monitor made the run."""
+        if head.kind == KIND_MONITOR:
+            return head.run_id in self._sealed or not head.terminated
+        if head.kind == KIND_HISTORY and head.system:
+            name = self._tracking.experiment_name(head.experiment_id)
+            return name == history_experiment(head.system)
+        return False
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,16 @@ class EvidenceKind(StrEnum):
     GAP = "gap"
 
 
+#: What an execution of a monitor is sealed as, by the kind of the monitor.
+MONITOR_REPORTS = (
+    EvidenceKind.DRIFT_REPORT,
+    EvidenceKind.DATA_QUALITY_REPORT,
+    EvidenceKind.BIAS_REPORT,
+    EvidenceKind.EVALUATION_REPORT,
+    EvidenceKind.EVENT_LOG,
+)
+
+
 class SubjectType(StrEnum):
     """What a piece of evidence is about."""
 

@@ -26,6 +26,8 @@ from aims_mlflow.model_card.formats import Stamp
 from aims_mlflow.model_card.formats.json import render_body
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from aims_mlflow.tracking import Tracking
 
 #: Attempts when another process seals a version of the same fact at the same moment.
@@ -99,8 +101,18 @@ def record(
     ledger: Ledger,
     source: str,
     actor: str,
+    within: Callable[[Connection], None] | None = None,
 ) -> Recorded:
     """Write and seal what is new or changed; what is unchanged is left alone.
+
+    Args:
+        items: What to record.
+        run_id: The run that gets the documents.
+        tracking: The store that holds it.
+        ledger: Where evidence is sealed.
+        source: What caused it.
+        actor: Who or what records.
+        within: Called inside the ledger's transaction: what it raises undoes the sealing.
 
     Raises:
         RunNotFoundError: The run is gone.
@@ -109,7 +121,7 @@ def record(
     """
     for attempt in range(_ATTEMPTS):
         try:
-            return _record(items, run_id, tracking, ledger, source, actor)
+            return _record(items, run_id, tracking, ledger, source, actor, within)
         except LedgerConflictError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -121,6 +133,13 @@ def record_gap(
 ) -> None:
     """Seal that evidence of a run should exist and does not; once for each reason."""
     subject = Subject(type=SubjectType.RUN, id=run_id, run_id=run_id)
+    record_gap_of(ledger, subject, reason, system=system, actor=actor, source=source)
+
+
+def record_gap_of(
+    ledger: Ledger, subject: Subject, reason: str, *, system: str | None, actor: str, source: str
+) -> None:
+    """Seal that evidence of a subject should exist and does not; once for each reason."""
     draft = declared_draft(EvidenceKind.GAP, system, subject, {"reason": reason})
     seal_declared(ledger, [draft], actor=actor, source=source)
 
@@ -165,6 +184,7 @@ def _record(
     ledger: Ledger,
     source: str,
     actor: str,
+    within: Callable[[Connection], None] | None,
 ) -> Recorded:
     newest = ledger.latest([item.draft.lineage for item in items])
     now = datetime.now(UTC)
@@ -181,7 +201,7 @@ def _record(
         return Recorded((), (), newest)
     # Files first: an entry must never name a file that a crash kept from being written.
     tracking.write(run_id, files)
-    entries = ledger.append(sealings)
+    entries = ledger.append(sealings, within=within)
     newest |= {entry.evidence.lineage: entry.evidence for entry in entries}
     return Recorded(entries, tuple(sorted(files)), newest)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TAG_SYSTEM = "aims.system"
 #: The run whose environment lock is also this run's: both were begun by one process.
 TAG_ENVIRONMENT_OF = "aims.environment_of"
+#: What a run of this package's own is. No such run is captured: a monitor seals its own evidence.
+TAG_KIND = "aims.kind"
+KIND_MONITOR, KIND_HISTORY = "monitor", "monitor_history"
 
 
 class Scope:

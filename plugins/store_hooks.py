@@ -14,13 +14,21 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.scope import TAG_ENVIRONMENT_OF, TAG_SYSTEM
+from aims_mlflow.scope import (
+    KIND_HISTORY,
+    KIND_MONITOR,
+    TAG_ENVIRONMENT_OF,
+    TAG_KIND,
+    TAG_SYSTEM,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _lock = threading.Lock()
 _installed = False
+#: Runs of monitors that this process began: monitors seal their own evidence.
+_of_monitors: set[str] = set()
 
 #: Set in MLflow's own server processes. Their clients capture; a server must not do it twice.
 _SERVER_VARIABLE = "_MLFLOW_SERVER_FILE_STORE"
@@ -155,13 +163,16 @@ def _environment_of(parent: str | None) -> str | None:
 def _started(uri: str, run: Any) -> None:
     from aims_mlflow import watch
 
+    if run.data.tags.get(TAG_KIND) in (KIND_MONITOR, KIND_HISTORY):
+        _of_monitors.add(run.info.run_id)
+        return
     watch.run_started(uri, run.info.run_id, run.data.tags.get(_TAG_PARENT))
 
 
 def _ended(uri: str, run_id: str, run_status: Any) -> None:
     from mlflow.entities import RunStatus
 
-    if run_status is None:
+    if run_status is None or run_id in _of_monitors:
         return
     from aims_mlflow import watch
 

@@ -18,8 +18,10 @@ from aims_mlflow.ledger.schema import entries as table
 from aims_mlflow.ledger.sealing import head_row, prepare, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
+
+    from sqlalchemy import Connection
 
 __all__ = ["Entry", "Head", "Ledger", "Sealing"]
 
@@ -64,8 +66,17 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def append(self, items: Sequence[Sealing]) -> tuple[Entry, ...]:
+    def append(
+        self,
+        items: Sequence[Sealing],
+        *,
+        within: Callable[[Connection], None] | None = None,
+    ) -> tuple[Entry, ...]:
         """Seal drafts, all in one transaction or none.
+
+        Args:
+            items: What to seal.
+            within: Called in the same transaction, after the entries: what it raises undoes them.
 
         Returns:
             The new entries. What the ledger holds already, by its id, is left out.
@@ -78,7 +89,10 @@ class Ledger:
         """
         prepared = [prepare(item) for item in items]
         with self.database.writing() as connection:
-            return seal(connection, prepared)
+            entries = seal(connection, prepared)
+            if within is not None:
+                within(connection)
+            return entries
 
     def latest(self, lineages: Iterable[str]) -> dict[str, Evidence]:
         """The newest version of each `Draft.lineage` that the ledger knows.
@@ -162,15 +176,13 @@ class Ledger:
         candidates = ", ".join(f"{row.entry_id[: len(start) + 8]} ({row.kind})" for row in rows)
         raise UsageError(f"'{start}' begins several ids: {candidates}.", "Give more of the id.")
 
-    def captured_runs(self) -> set[str]:
-        """Ids of the MLflow runs that have a run record.
+    def captured_runs(self, kinds: Sequence[EvidenceKind] = (EvidenceKind.RUN_RECORD,)) -> set[str]:
+        """Ids of the MLflow runs that have evidence of one of these kinds; a run record if none.
 
         Raises:
             LedgerError: The database cannot be read.
         """
-        query = select(table.c.run_id).where(
-            table.c.kind == EvidenceKind.RUN_RECORD, table.c.run_id.is_not(None)
-        )
+        query = select(table.c.run_id).where(table.c.kind.in_(kinds), table.c.run_id.is_not(None))
         with self.database.reading() as connection:
             return set(connection.scalars(query.distinct()))
 

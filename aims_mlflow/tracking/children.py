@@ -10,7 +10,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from aims_mlflow.errors import RunNotFoundError
 from aims_mlflow.evidence import canonical_bytes, digest, normalise
 from aims_mlflow.facts import TAG_CHOSEN
-from aims_mlflow.scope import TAG_SYSTEM
+from aims_mlflow.scope import TAG_KIND, TAG_SYSTEM
 from aims_mlflow.tracking.entities import run_metrics
 from aims_mlflow.tracking.translation import is_terminated, translated
 
@@ -31,7 +31,8 @@ _UNTRUE = frozenset({"", "0", "false", "no", "none", "off"})
 class RunHead:
     """A run in short: enough to see which sweep it belongs to. Times are milliseconds since 1970.
 
-    `system` is the AI system that its tag names, `chosen` whether a person tagged it as chosen.
+    `system` is the AI system that its tag names, `chosen` whether a person tagged it as chosen,
+    `kind` what a run of this package's own is.
     """
 
     run_id: str
@@ -43,6 +44,7 @@ class RunHead:
     parent: str | None
     system: str | None
     chosen: bool
+    kind: str | None = None
 
     @property
     def terminated(self) -> bool:
@@ -76,6 +78,7 @@ def head_of(run: Run) -> RunHead:
         parent=tags.get(MLFLOW_PARENT_RUN_ID),
         system=tags.get(TAG_SYSTEM),
         chosen=str(tags.get(TAG_CHOSEN, "")).strip().lower() not in _UNTRUE,
+        kind=tags.get(TAG_KIND),
     )
 
 

@@ -36,6 +36,7 @@ from aims_mlflow.tracking.entities import (
     signature_fields,
 )
 from aims_mlflow.tracking.genai import genai_facts
+from aims_mlflow.tracking.monitor_runs import MonitorRuns
 from aims_mlflow.tracking.registry import BASELINE_FILE, Registry, parse_pin
 from aims_mlflow.tracking.translation import moment, said, translated
 
@@ -65,6 +66,11 @@ class Tracking:
     def children(self) -> Children:
         """The child runs of runs."""
         return Children(self._client)
+
+    @cached_property
+    def monitor_runs(self) -> MonitorRuns:
+        """The runs that monitors make."""
+        return MonitorRuns(self._client)
 
     @cached_property
     def registry(self) -> Registry:

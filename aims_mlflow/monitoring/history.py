@@ -1,0 +1,59 @@
+"""The history of a monitor in MLflow: readings over time, beside their limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aims_mlflow.monitored import MonitorReading
+
+if TYPE_CHECKING:
+    from aims_mlflow.monitored import MonitoringReport
+    from aims_mlflow.readings import Judgement
+    from aims_mlflow.tracking.monitor_runs import MonitorRuns
+
+
+def remember(runs: MonitorRuns, report: MonitoringReport) -> None:
+    """Add an execution to the history of its monitor.
+
+    Raises:
+        TrackingError: MLflow does not answer or refuses.
+    """
+    for series, values in series_of(report).items():
+        runs.remember(report.system_id, report.monitor, series, report.window, values)
+
+
+def series_of(report: MonitoringReport) -> dict[str, dict[str, float]]:
+    """The `readings` of a report, and the `max` and `min` that they are held to, by metric key.
+
+    A limit that an execution judged is there whether or not there was a reading to hold to it.
+    """
+    found: dict[str, dict[str, float]] = {"readings": {}, "max": {}, "min": {}}
+    for reading in report.readings:
+        if reading.value is not None:
+            found["readings"][reading.key] = reading.value
+    for judgement in report.judgements:
+        key = _key(judgement)
+        for bound, limit in _limits(judgement):
+            known = found[bound].get(key, limit)
+            # Of several thresholds on one reading, the strictest.
+            found[bound][key] = min(known, limit) if bound == "max" else max(known, limit)
+    return found
+
+
+def _key(judgement: Judgement) -> str:
+    return MonitorReading(
+        metric=judgement.metric,
+        value=None,
+        column=judgement.column,
+        feature=judgement.feature,
+        slice=judgement.part.removeprefix("slice ") or None,
+    ).key
+
+
+def _limits(judgement: Judgement) -> list[tuple[str, float]]:
+    declared = judgement.declared
+    change, baseline = declared.get("max_change"), judgement.baseline
+    if change is not None:
+        return [] if baseline is None else [("max", baseline + change), ("min", baseline - change)]
+    bounds = (("max", declared.get("max")), ("min", declared.get("min")))
+    return [(bound, limit) for bound, limit in bounds if limit is not None]
