@@ -40,7 +40,7 @@ class Refusal(Frozen):
 
     `rule` is a rejection of the catalogue (R1 security artifact, R2 organization-wide impact
     assessment, R3 organization-wide risk entry, R6 undated, unsigned or ownerless) or `gap`,
-    `kind`, `scope`, `unclaimed`, `unjudged`, `unfilled`, `body`.
+    `kind`, `scope`, `stage`, `unclaimed`, `unjudged`, `unfilled`, `body`.
     """
 
     control: str | None
@@ -157,6 +157,8 @@ def _content_fault(control: Control, item: Evidence | DeclaredItem) -> tuple[str
     """What the catalogue calls insufficient and the body of the evidence shows."""
     if isinstance(item, DeclaredItem):
         return None
+    if is_monitoring(item.body):
+        return _unmeasured(control, item.body or {})
     if control.id == "A.6.2.4" and item.kind is EvidenceKind.EVALUATION_REPORT:
         return _unproven(item.body)
     # The fields that these two controls rest on (intended use, limits, oversight) are human ones.
@@ -164,6 +166,19 @@ def _content_fault(control: Control, item: Evidence | DeclaredItem) -> tuple[str
         completeness = _completeness(item.body)
         if completeness is not None and not completeness.get("declared"):
             return "unfilled", "model card with empty human fields: nobody declared anything on it"
+    return None
+
+
+def is_monitoring(body: dict[str, Any] | None) -> bool:
+    """Whether the body of an item is that of an execution of a monitor."""
+    return str((body or {}).get("schema_version", "")).startswith("aims.monitoring_report/")
+
+
+def _unmeasured(control: Control, body: dict[str, Any]) -> tuple[str, str] | None:
+    if control.id == "A.6.2.4":
+        return "stage", "measured in operation; verification and validation come before release"
+    if all(reading.get("value") is None for reading in body.get("readings") or ()):
+        return "unjudged", "the monitor ran and measured nothing; its report says why"
     return None
 
 
@@ -194,6 +209,11 @@ def _caveat(item: Evidence | DeclaredItem) -> str:
     if isinstance(item, DeclaredItem):
         return f" (declared by {item.owner}; not verified)"
     body = item.body or {}
+    if is_monitoring(body) and body.get("verdict") == Verdict.INSUFFICIENT:
+        return "; it could not judge every threshold"
+    if is_monitoring(body):
+        failed = body.get("verdict") == Verdict.FAIL
+        return "; its verdict is FAIL, which needs a recorded decision" if failed else ""
     if item.kind is EvidenceKind.EVALUATION_REPORT and not _decided(body):
         return "; it judged nothing against a threshold"
     if item.kind is EvidenceKind.EVALUATION_REPORT and body.get("verdict") == Verdict.FAIL:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aims_mlflow.evidence import Evidence, EvidenceKind, Frozen, UtcDatetime, digest
 from aims_mlflow.governance.soa_decisions import Applicability, DeclaredItem
 from aims_mlflow.governance.system import months
-from aims_mlflow.mapper import SYSTEM_SCOPES, map_evidence
+from aims_mlflow.mapper import SYSTEM_SCOPES, is_monitoring, map_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -119,6 +119,7 @@ class _Item(NamedTuple):
     system: str | None
     time: datetime
     run_id: str | None
+    in_operation: bool = False
 
 
 class _Sorted:
@@ -266,7 +267,7 @@ def _state(
         message = f"One item cannot show both design and operation; add another: {wanted}."
         return ControlState.DESIGNED, message
     kind, why = _NEVER_ALONE.get(control.id, (None, ""))
-    if all(item.kind == kind for item in operation):
+    if all(item.kind == kind and not item.in_operation for item in operation):
         others = " or ".join(k for k in control.operation_evidence if k != kind)
         return ControlState.DESIGNED, f"Only {kind}: {why}; add {others}."
     stale = _stale(control, operation, card, now)
@@ -290,8 +291,14 @@ def _stale(control: Control, operation: Sequence[_Item], card: _Item | None, now
 
 def _item(source: Evidence | DeclaredItem) -> _Item:
     if isinstance(source, Evidence):
-        run_id = source.subject.run_id
-        return _Item(source.id, source.kind, source.system, source.event_time, run_id)
+        return _Item(
+            source.id,
+            source.kind,
+            source.system,
+            source.event_time,
+            source.subject.run_id,
+            is_monitoring(source.body),
+        )
     # A pointer has no id of its own: what it says is its identity.
     name = f"declared:{digest(source.model_dump_json().encode())[:12]}"
     moment = datetime.combine(source.date or date.min, time(), UTC)

@@ -220,3 +220,25 @@ def test_a_card_that_nobody_filled_in_is_no_documentation():
     mapping = map_evidence(evidence(EvidenceKind.MODEL_CARD, body=body))
     assert reference("A.6.2.7") in served(mapping, "design")
     assert all("13 required fields are missing" in link.reason for link in mapping.links)
+
+
+MONITORED = {
+    "schema_version": "aims.monitoring_report/1",
+    "verdict": "FAIL",
+    "readings": [{"metric": "drift_share", "value": 0.5}],
+}
+
+
+def test_a_monitors_report_serves_operation_and_not_verification_before_release():
+    mapping = map_evidence(evidence(EvidenceKind.EVALUATION_REPORT, body=MONITORED))
+    assert reference("A.6.2.6") in served(mapping, "operation")
+    assert rules(mapping)[reference("A.6.2.4")] == "stage"
+    (link,) = [link for link in mapping.links if link.control == reference("A.6.2.6")]
+    assert "needs a recorded decision" in link.reason
+
+
+def test_a_monitor_that_measured_nothing_serves_no_control():
+    body = {**MONITORED, "verdict": "INSUFFICIENT", "readings": [{"metric": "r2", "value": None}]}
+    mapping = map_evidence(evidence(EvidenceKind.DRIFT_REPORT, body=body))
+    assert not mapping.links
+    assert set(rules(mapping).values()) == {"unjudged"}
