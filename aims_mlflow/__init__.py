@@ -12,16 +12,26 @@ if TYPE_CHECKING:
     from aims_mlflow.api.capturing import capture
     from aims_mlflow.api.evaluating import log_evaluation
     from aims_mlflow.api.governing import govern, system
+    from aims_mlflow.api.referencing import log_reference
     from aims_mlflow.api.robustness import evaluate_robustness
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "capture", "evaluate_robustness", "govern", "log_evaluation", "system"]
+__all__ = [
+    "__version__",
+    "capture",
+    "evaluate_robustness",
+    "govern",
+    "log_evaluation",
+    "log_reference",
+    "system",
+]
 
 _API = {
     "capture": "aims_mlflow.api.capturing",
     "evaluate_robustness": "aims_mlflow.api.robustness",
     "govern": "aims_mlflow.api.governing",
     "log_evaluation": "aims_mlflow.api.evaluating",
+    "log_reference": "aims_mlflow.api.referencing",
     "system": "aims_mlflow.api.governing",
 }
 

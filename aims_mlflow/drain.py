@@ -10,8 +10,9 @@ then can be told whether it is one candidate of a sweep.
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.environment import collect_environment
 from aims_mlflow.errors import AimsError, LedgerError, TrackingError
@@ -21,15 +22,19 @@ from aims_mlflow.families import Capturing, Family
 from aims_mlflow.nesting import Nesting
 from aims_mlflow.recording import record_gap
 from aims_mlflow.redaction import redact_body
+from aims_mlflow.references import is_reference, save_reference
+from aims_mlflow.secrets import cleared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection, MutableMapping
 
     from aims_mlflow.capture import Captured
     from aims_mlflow.spool import Intent
     from aims_mlflow.tracking import Tracking
     from aims_mlflow.workspace import Workspace
 
+#: Counts a data set that the training process still holds; None where that is not wanted any more.
+Promise = Callable[[], dict[str, Any] | None]
 #: File that carries the environment lock from the training process to capture.
 ENVIRONMENT_FILE = "environment.json"
 
@@ -56,13 +61,22 @@ class Drainer:
         source: `hook` or `sync`, for the evidence.
         own: Whether the intents are of this very process: only then may this process's
             environment be recorded for a run that began.
+        promised: What counts the data sets that the intents of this very process announce.
     """
 
-    def __init__(self, workspace: Workspace, *, source: str, own: bool) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        source: str,
+        own: bool,
+        promised: MutableMapping[str, Promise] | None = None,
+    ) -> None:
         self.workspace = workspace
         self.progress = Progress()
         self._source = source
         self._own = own
+        self._promised = {} if promised is None else promised
         # Runs of processes that are gone, which the capture of a sweep has told of already: each
         # of them would have the whole sweep captured again.
         self._accounted: set[str] = set()
@@ -76,6 +90,7 @@ class Drainer:
             "registered": self._registered,
             "environment": self._known_environment,
             "evaluated": self._evaluated,
+            "reference": self._reference,
             "ended": self._ended,
             "run": self._run,
             "gap": self._gap,
@@ -177,12 +192,39 @@ class Drainer:
 
     def _evaluated(self, intent: Intent) -> None:
         tracking = self.workspace.tracking(intent["uri"])
+        if is_reference(intent["table"]):
+            save_reference(tracking, intent["run_id"], intent["table"])
+            return
         table = redact_body(intent["table"])
         data = canonical_bytes(table)
         version = str(table.get("schema_version"))
         what = "robustness" if version.startswith("aims.robustness/") else "evaluation"
         tracking.write_input(intent["run_id"], f"{what}-{digest(data)[:12]}.json", data)
         self._unfinished[intent["run_id"]] = {"uri": intent["uri"], "run_id": intent["run_id"]}
+
+    def _reference(self, intent: Intent) -> None:
+        """Make the statistics of a data set that the run logged, and save them with it."""
+        if "table" not in intent and "lost" not in intent:
+            # Remembered in the intent: a second try has neither the data nor needs them.
+            self._keep_promise(intent)
+        if intent.get("table"):
+            self._evaluated(intent)
+        elif intent.get("lost"):
+            self._seal_gap(intent, intent["lost"])
+
+    def _keep_promise(self, intent: Intent) -> None:
+        what = f"the reference statistics of the dataset '{intent['dataset']}' were not made"
+        advice = "Call aims_mlflow.log_reference(frame) in the training script."
+        promise = self._promised.pop(str(intent["promise"]), None)
+        if promise is None:
+            intent["lost"] = f"{what}: the process ended before they were counted. {advice}"
+            return
+        try:
+            intent["table"] = promise()
+        except AimsError as error:
+            intent["lost"] = f"{what}: {cleared(error.message)[0]} {advice}"
+        except Exception as error:  # the text of an error may hold a value of the data
+            intent["lost"] = f"{what}: {type(error).__name__}. {advice}"
 
     def _ended(self, intent: Intent) -> None:
         run_id = intent["run_id"]

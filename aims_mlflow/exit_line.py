@@ -29,7 +29,7 @@ def exit_line(drainer: Drainer | None, waiting: Sequence[Intent], spool: Spool) 
     runs = {
         str(i.get("run_id"))
         for i in waiting
-        if i.get("what") in {"ended", "evaluated", "gap", "run"}
+        if i.get("what") in {"ended", "evaluated", "gap", "reference", "run"}
     }
     if runs:
         reasons = [r for run, r in (progress.waiting if progress else {}).items() if run in runs]

@@ -6,16 +6,22 @@ Findings are computed from the ledger, the profile and MLflow each time; nothing
 from __future__ import annotations
 
 from collections import defaultdict
-from enum import StrEnum
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.evidence import Evidence, EvidenceKind, Frozen, UtcDatetime
+from aims_mlflow.evidence import Evidence, EvidenceKind, Frozen, SubjectType, UtcDatetime
+from aims_mlflow.governance.finding import Finding, Rank
+from aims_mlflow.governance.thresholds import Severity
+from aims_mlflow.monitors.monitor_findings import is_report, monitoring_findings, newest_reports
+from aims_mlflow.notifications import failures
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aims_mlflow.governance.profile import Profile
+
+__all__ = ["Cell", "Finding", "Overview", "Rank", "SystemRow", "overview"]
 
 #: The kinds that a governed run and a published profile leave, in the order of the overview.
 OVERVIEW_KINDS = (
@@ -31,29 +37,7 @@ OVERVIEW_KINDS = (
 _OF_RUNS = OVERVIEW_KINDS[3:]
 #: How many missing card fields are listed one by one.
 _FIELDS_SHOWN = 5
-
-
-class Rank(StrEnum):
-    """How urgent a finding is; the order is the order on the screen."""
-
-    ERROR = "error"
-    FAIL = "fail"
-    GAP = "gap"
-    INSUFFICIENT = "insufficient"
-    MISSING = "missing"
-    NOTE = "note"
-
-
-class Finding(Frozen):
-    """One thing to look at: what is wrong, about what, and the line to add or command to run."""
-
-    rank: Rank
-    rule: str
-    system: str | None
-    message: str
-    fix: str = ""
-    where: str = ""
-    evidence_id: str | None = None
+_SEVERITIES = list(Severity)
 
 
 class Cell(Frozen):
@@ -89,6 +73,7 @@ def overview(
     missing_runs: Iterable[str] = (),
     stale_runs: Iterable[str] = (),
     unclaimed_runs: int = 0,
+    now: datetime | None = None,
 ) -> Overview:
     """The state of governance, from current evidence (bodies included) and MLflow's coverage.
 
@@ -99,8 +84,10 @@ def overview(
         missing_runs: Ended runs of a declared system without evidence.
         stale_runs: Runs that never ended.
         unclaimed_runs: Ended runs without evidence that no system claims.
+        now: The time against which monitors and notifications are late; now when None.
     """
     current = list(evidence)
+    moment = now or datetime.now(UTC)
     by_system: dict[str | None, list[Evidence]] = defaultdict(list)
     for item in current:
         by_system[item.system].append(item)
@@ -110,6 +97,8 @@ def overview(
     ]
     for system_id, items in by_system.items():
         found += _system_findings(profile, system_id, items)
+        found += monitoring_findings(profile, system_id, items, moment)
+        found += _unsent(system_id, items, moment)
     ids = [*profile.systems, *sorted(s for s in by_system if s and s not in profile.systems)]
     found += [f for i in ids if not by_system.get(i) for f in _silent(i)]
     rows = [_row(profile, i, by_system.get(i, [])) for i in ids]
@@ -117,8 +106,12 @@ def overview(
     if strays:
         rows.append(_row(profile, None, strays))
     order = list(Rank)
-    found.sort(key=lambda f: (order.index(f.rank), f.system or ""))
+    found.sort(key=lambda f: (order.index(f.rank), -_weight(f.severity), f.system or ""))
     return Overview(systems=tuple(rows), findings=tuple(found))
+
+
+def _weight(severity: Severity | None) -> int:
+    return -1 if severity is None else _SEVERITIES.index(severity)
 
 
 def _profile_findings(profile: Profile) -> Iterator[Finding]:
@@ -200,10 +193,12 @@ def _system_findings(
                 rank=Rank.GAP,
                 rule="gap",
                 system=system_id,
-                message=f"run {item.subject.id}: {reason}",
+                message=reason
+                if item.subject.type is SubjectType.SYSTEM
+                else f"run {item.subject.id}: {reason}",
                 evidence_id=item.id,
             )
-        elif item.kind is EvidenceKind.EVALUATION_REPORT:
+        elif item.kind is EvidenceKind.EVALUATION_REPORT and not is_report(item):
             yield from _verdicts(system_id, item)
     if system_id is not None:
         yield from _undeclared(profile, system_id, items)
@@ -252,6 +247,19 @@ def _verdicts(system_id: str | None, item: Evidence) -> Iterator[Finding]:
             )
 
 
+def _unsent(system_id: str | None, items: list[Evidence], now: datetime) -> Iterator[Finding]:
+    for lost in failures(items, now=now):
+        yield Finding(
+            rank=Rank.ERROR,
+            rule="notification",
+            system=system_id,
+            message=f"nobody was told through '{lost.channel}' of "
+            f"{lost.incident or 'a test'} {lost.what}: {lost.problem or 'it was interrupted'}",
+            fix="Mend the channel, then run: aims incident notify"
+            + ("" if lost.incident else f" --test {lost.channel}"),
+        )
+
+
 def _undeclared(profile: Profile, system_id: str, items: list[Evidence]) -> Iterator[Finding]:
     """Card fields that a person must fill, as the newest card of the system lists them."""
     cards = [e for e in items if e.kind is EvidenceKind.MODEL_CARD]
@@ -289,8 +297,11 @@ def _row(profile: Profile, system_id: str | None, items: list[Evidence]) -> Syst
         cells[kind] = Cell(count=len(times), newest=max(times, default=None))
     verdicts: dict[Verdict, int] = defaultdict(int)
     for item in items:
-        if item.kind is EvidenceKind.EVALUATION_REPORT and item.body:
+        judged = item.kind is EvidenceKind.EVALUATION_REPORT and not is_report(item)
+        if judged and item.body:
             verdicts[Verdict(item.body["verdict"])] += 1
+    for report in newest_reports(items).values():
+        verdicts[Verdict((report.body or {})["verdict"])] += 1
     return SystemRow(
         id=system_id,
         name=declared.name if declared else (system_id or "no declared system"),

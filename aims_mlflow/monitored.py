@@ -6,8 +6,18 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from aims_mlflow.evidence import Frozen, UtcDatetime, isoformat
+from aims_mlflow.evidence import EvidenceKind, Frozen, UtcDatetime, isoformat
 from aims_mlflow.readings import Judgement, Scores, Verdict
+
+#: What the report of each kind of monitor is sealed as.
+EVIDENCE_KINDS: dict[str, EvidenceKind] = {
+    "drift": EvidenceKind.DRIFT_REPORT,
+    "quality": EvidenceKind.DATA_QUALITY_REPORT,
+    "bias": EvidenceKind.BIAS_REPORT,
+    "performance": EvidenceKind.EVALUATION_REPORT,
+    "operation": EvidenceKind.EVENT_LOG,
+    "custom": EvidenceKind.EVENT_LOG,
+}
 
 
 class Window(Frozen):
@@ -54,9 +64,10 @@ class MonitorReading(Frozen):
     `value` is None where nothing could be measured, and `reason` says why. `n` rows of `n_total`
     are behind it; fewer only where rows were sampled (with `seed`) or lack a value. `error_bound`
     is the largest amount by which `value` can differ from that of the raw rows. `reference` is
-    the same metric of the reference, for metrics of one data set; `reference_n` its rows. `test`
-    names a drift test as Evidently does, `limit` is where that test itself says drift and
-    `drifted` whether it does. `p_value` is the test's, where it has one.
+    the same metric of the reference, for metrics of one data set, `reference_bound` how far that
+    may be off and `reference_n` its rows. `test` names a drift test as Evidently does, `limit` is
+    where that test itself says drift and `drifted` whether it does. `p_value` is the test's, where
+    it has one.
     """
 
     metric: str
@@ -69,6 +80,7 @@ class MonitorReading(Frozen):
     seed: int | None = None
     error_bound: float = 0
     reference: float | None = None
+    reference_bound: float = 0
     reference_n: int | None = None
     test: str = ""
     limit: float | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import os
 import sys
 import threading
@@ -21,7 +22,7 @@ from aims_mlflow.scope import Scope, current_scope, current_system
 from aims_mlflow.spool import Intent, Spool
 
 if TYPE_CHECKING:
-    from aims_mlflow.drain import Drainer
+    from aims_mlflow.drain import Drainer, Promise
 
 #: While governed runs are open, the drainer rests this many times as long as it worked, so that
 #: it takes at most about 5 % of the interpreter from the training thread.
@@ -56,6 +57,15 @@ class Watch:
         self._pending: list[Intent] = []
         self._failed: list[Intent] = []
         self._drainer: Drainer | None = None
+        self._numbers = itertools.count()
+        #: Data sets that the drainer is to count, by the intent that announces each.
+        self._promised: dict[str, Promise] = {}
+
+    def promise(self, intent: Intent, promise: Promise) -> None:
+        """Spool an intent that only this process can fulfil; in any other it becomes a gap."""
+        key = f"{intent['run_id']}-{next(self._numbers)}"
+        self._promised[key] = promise
+        self.put({**intent, "promise": key})
 
     def put(self, intent: Intent) -> None:
         """Spool an intent and wake the drainer."""
@@ -192,7 +202,8 @@ class Watch:
             from aims_mlflow.drain import Drainer
             from aims_mlflow.workspace import Workspace
 
-            self._drainer = Drainer(Workspace.lenient(self.start), source="hook", own=True)
+            workspace = Workspace.lenient(self.start)
+            self._drainer = Drainer(workspace, source="hook", own=True, promised=self._promised)
         return self._drainer
 
     def _rest(self, worked: float) -> None:
@@ -314,8 +325,14 @@ def run_ended(uri: str, run_id: str, status: str) -> None:
 
 
 def evaluated(uri: str, run_id: str, table: dict[str, Any]) -> None:
-    """An evaluation was logged, or a robustness evaluation: aggregates only."""
+    """An evaluation was logged, a robustness evaluation or a reference: aggregates only."""
     watch().put({"what": "evaluated", "uri": uri, "run_id": run_id, "table": table})
+
+
+def dataset_logged(uri: str, run_id: str, dataset: str, system: str, promise: Promise) -> None:
+    """A data set was logged that the profile makes the run's reference: the drainer counts it."""
+    intent = {"what": "reference", "uri": uri, "run_id": run_id, "dataset": dataset}
+    watch().promise({**intent, "system": system}, promise)
 
 
 def run_missing(

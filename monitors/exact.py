@@ -9,6 +9,7 @@ separates the classes perfectly, a value that does not vary.
 from __future__ import annotations
 
 import math
+import sys
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Bounds = tuple[float, float]
 #: Equal bins of 0 to 1 in which the calibration of a score is counted.
 CALIBRATION_BINS = 10
+#: A likelihood of 0 counts as this much, and one of 1 as so much less.
+TINY = sys.float_info.epsilon
 #: The normal quantile of a two-sided interval at `LEVEL`.
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
@@ -121,8 +124,7 @@ def log_loss(positive: Bools, scores: Floats) -> Estimate:
     """Negative mean log-likelihood; scores of 0 and 1 count as the next number inside."""
     import numpy as np
 
-    tiny = np.finfo(np.float64).eps
-    likelihood = np.clip(np.where(positive, scores, 1 - scores), tiny, 1 - tiny)
+    likelihood = np.clip(np.where(positive, scores, 1 - scores), TINY, 1 - TINY)
     return mean(-np.log(likelihood), 0.0, math.inf)
 
 
@@ -133,8 +135,15 @@ def mean(values: Floats, low: float, high: float) -> Estimate:
     """
     import numpy as np
 
-    n, value = len(values), float(values.mean())
-    error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    n = len(values)
+    return mean_of(
+        float(values.mean()), float(np.std(values, ddof=1)) if n > 1 else 0, n, low, high
+    )
+
+
+def mean_of(value: float, deviation: float, n: int, low: float, high: float) -> Estimate:
+    """The same from the mean and the standard deviation (ddof 1) of n values."""
+    error = deviation / math.sqrt(n)
     if error == 0:
         return Estimate(value)
     half = student(n - 1) * error
@@ -182,17 +191,27 @@ def median(values: Floats) -> Estimate:
     values have none.
     """
     import numpy as np
-    from scipy.special import bdtr, bdtrik
 
     n = len(values)
-    # The inverse is only as good as its last digit; the distribution itself decides.
-    rank = max(0, int(bdtrik((1 - LEVEL) / 2, n, 0.5)) - 1)
-    while bdtr(rank, n, 0.5) <= (1 - LEVEL) / 2:
-        rank += 1
+    rank = median_rank(n)
     if rank == 0:
         return Estimate(float(np.median(values)))
     ends = np.partition(values, (rank - 1, n - rank))
     return Estimate(float(np.median(values)), (float(ends[rank - 1]), float(ends[n - rank])))
+
+
+def median_rank(n: int) -> int:
+    """The rank r from which the r-th smallest and r-th largest of n values cover the median.
+
+    0 where n is too small for any pair to.
+    """
+    from scipy.special import bdtr, bdtrik
+
+    # The inverse is only as good as its last digit; the distribution itself decides.
+    rank = max(0, int(bdtrik((1 - LEVEL) / 2, n, 0.5)) - 1)
+    while bdtr(rank, n, 0.5) <= (1 - LEVEL) / 2:
+        rank += 1
+    return rank
 
 
 def r2_bounds(squared_error: Floats, squared_deviation: Floats) -> Bounds | None:
@@ -212,7 +231,12 @@ def r2_bounds(squared_error: Floats, squared_deviation: Floats) -> Bounds | None
     if error == 0 or spread == 0:
         return None
     influence = squared_error / error - squared_deviation / spread
-    width = Z * float(np.std(influence, ddof=1)) / math.sqrt(len(influence))
+    return r2_interval(error, spread, float(np.std(influence, ddof=1)), len(influence))
+
+
+def r2_interval(error: float, spread: float, deviation: float, n: int) -> Bounds | None:
+    """The same from the two means and the standard deviation (ddof 1) of n influences."""
+    width = Z * deviation / math.sqrt(n)
     if width == 0 or not math.isfinite(width):
         return None
     ratio = error / spread

@@ -9,7 +9,7 @@ from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.monitors.targets import label_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -46,21 +46,42 @@ class Grouping(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def groupings(columns: Sequence[Column], declared: Sequence[SensitiveFeature]) -> list[Grouping]:
+def groupings(
+    columns: Sequence[Column],
+    declared: Sequence[SensitiveFeature],
+    weights: Codes | None = None,
+    cut: Mapping[str, Sequence[float]] | None = None,
+) -> list[Grouping]:
     """Every single feature, all pairs of up to four features, and all features together.
+
+    Args:
+        columns: The features, each of n values.
+        declared: The system's sensitive features, with the bins of numeric ones.
+        weights: How many rows each value stands for (n,); one each when None.
+        cut: Quartile edges (`quartile_edges`) of features whose values only say in which quarter
+            they lie.
 
     Raises:
         EvaluationInputError: A feature that cannot be grouped, or is declared with bins and
             holds text.
     """
     bins = {feature.name: feature.bins for feature in declared}
-    singles = [_limited(_single(column, bins.get(column.name))) for column in columns]
+    cut = cut or {}
+    singles = [
+        _limited(
+            _quartered(column, cut[column.name])
+            if column.name in cut
+            else _single(column, bins.get(column.name), weights),
+            weights,
+        )
+        for column in columns
+    ]
     found = list(singles)
     for chosen in _combined(len(singles)):
         grouping = singles[chosen[0]]
         for index in chosen[1:]:
             grouping = _crossed(grouping, singles[index])
-        found.append(_limited(grouping))
+        found.append(_limited(grouping, weights))
     return found
 
 
@@ -71,12 +92,12 @@ def _combined(count: int) -> Iterator[tuple[int, ...]]:
         yield tuple(range(count))
 
 
-def _single(column: Column, bins: tuple[float, ...] | None) -> Grouping:
+def _single(column: Column, bins: tuple[float, ...] | None, weights: Codes | None) -> Grouping:
     if bins is not None:
         return _binned(column, bins)
     codes, names = _distinct(column)
     if column.kind == "number" and len(names) > MAX_DISTINCT_NUMBERS:
-        return _quartered(column)
+        return _quartered(column, _quartiles(column, weights))
     return _grouping(column.name, codes, names)
 
 
@@ -120,14 +141,48 @@ def _binned(column: Column, edges: Sequence[float], notes: tuple[str, ...] = ())
     return _grouping(column.name, codes, [f"<{texts[0]}", *between, f">={texts[-1]}"], notes)
 
 
-def _quartered(column: Column) -> Grouping:
+def quartile_edges(quartiles: Sequence[float], low: float, second: float) -> list[float]:
+    """The inner edges that cut numbers at their quartiles.
+
+    Edges are values that occur, so that infinite ones cannot make them undefined.
+
+    Args:
+        quartiles: Of the numbers; each of them occurs.
+        low: The smallest number.
+        second: The smallest above it, which is the edge where no quartile is above `low`.
+
+    >>> quartile_edges([1.0, 2.0, 2.0], 1.0, 2.0), quartile_edges([1.0, 1.0, 1.0], 1.0, 7.0)
+    ([2.0], [7.0])
+    """
+    return [edge for edge in sorted(set(quartiles)) if edge > low] or [second]
+
+
+def quartile_ranks(n: int) -> tuple[int, int, int]:
+    """The ranks (from 1) of the quartiles of n ordered numbers: the inverse of their distribution.
+
+    >>> quartile_ranks(10)
+    (3, 5, 8)
+    """
+    return -(-n // 4), -(-n // 2), -(-3 * n // 4)
+
+
+def _quartiles(column: Column, weights: Codes | None) -> list[float]:
     import numpy as np
 
-    present = column.values[~column.missing].astype(float)
-    # Edges are values that occur, so that infinite ones cannot make them undefined.
-    quartiles = np.quantile(present, [0.25, 0.5, 0.75], method="inverted_cdf")
-    edges = [float(edge) for edge in np.unique(quartiles) if edge > present.min()]
-    edges = edges or [float(present[present > present.min()].min())]
+    present = ~column.missing
+    values = column.values[present].astype(float)
+    order = np.argsort(values)
+    below = np.arange(1, len(values) + 1)
+    if weights is not None:
+        below = weights[present][order].cumsum()
+    ordered = values[order]
+    ranks = quartile_ranks(int(below[-1]))
+    quartiles = ordered[np.searchsorted(below, ranks, side="left")].tolist()
+    second = float(ordered[np.searchsorted(ordered, ordered[0], side="right")])
+    return quartile_edges(quartiles, float(ordered[0]), second)
+
+
+def _quartered(column: Column, edges: Sequence[float]) -> Grouping:
     note = (
         f"The numeric feature '{column.name}' was cut at its quartiles; "
         "declare its bins in the system's file to keep the groups the same from run to run."
@@ -158,13 +213,13 @@ def _crossed(left: Grouping, right: Grouping) -> Grouping:
     return Grouping(left.features + right.features, codes, groups)
 
 
-def _limited(grouping: Grouping) -> Grouping:
+def _limited(grouping: Grouping, weights: Codes | None) -> Grouping:
     """The largest groups as they are, all further ones merged into one."""
     import numpy as np
 
     if len(grouping.groups) <= MAX_GROUPS:
         return grouping
-    sizes = np.bincount(grouping.codes, minlength=len(grouping.groups))
+    sizes = np.bincount(grouping.codes, weights, minlength=len(grouping.groups))
     kept = np.sort(np.argsort(-sizes, kind="stable")[:MAX_GROUPS])
     lookup = np.full(len(sizes), MAX_GROUPS, dtype=np.int64)
     lookup[kept] = np.arange(MAX_GROUPS)

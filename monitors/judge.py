@@ -97,7 +97,7 @@ def _judge_tables(
 ) -> Iterator[Judgement]:
     chosen = [t for t in tables if threshold.dataset in (None, t.dataset)]
     for table in chosen:
-        yield _judge_table(threshold, table)
+        yield judge_table(threshold, table)
     names = [table.dataset for table in tables]
     if not chosen or about(threshold.dataset, names, problems):
         call = "aims_mlflow.log_evaluation(...{})"
@@ -105,21 +105,30 @@ def _judge_tables(
         yield judgement(threshold, threshold.dataset, Verdict.INSUFFICIENT, reason)
 
 
-def _judge_table(threshold: Threshold, table: EvaluationTable) -> Judgement:
-    row = table.overall
-    if threshold.slice is not None:
-        row = _slice(table, threshold.slice) or row
-    reading = _read(threshold, table, row)
-    verdict, reason = _verdict(threshold, table, row, reading)
+def judge_table(threshold: Threshold, table: EvaluationTable) -> Judgement:
+    """Hold the metric that a threshold names, as the table has it, against the limits."""
+    found, row = read_part(threshold, table)
+    verdict, reason = decide(threshold, table, row, found)
     return judgement(
         threshold,
         table.dataset,
         verdict,
         reason,
-        value=reading.value,
-        n=reading.n,
-        excluded=reading.excluded,
+        value=found.value,
+        n=found.n,
+        excluded=found.excluded,
     )
+
+
+def read_part(threshold: Threshold, table: EvaluationTable) -> tuple[Reading, CountRow]:
+    """What a threshold of a metric is about, and the slice that it is of, else all rows.
+
+    Of groups, the reading is their disparity, or the group that is closest to the limit.
+    """
+    row = table.overall
+    if threshold.slice is not None:
+        row = _slice(table, threshold.slice) or row
+    return _read(threshold, table, row), row
 
 
 def _slice(table: EvaluationTable, name: str) -> CountRow | None:
@@ -173,9 +182,13 @@ def _absent_slice(table: EvaluationTable, name: str) -> str:
     )
 
 
-def _verdict(
+def decide(
     threshold: Threshold, table: EvaluationTable, row: CountRow, reading: Reading
 ) -> tuple[Verdict, str]:
+    """Hold a reading of `row` against the limits, and say why.
+
+    Few rows, a small denominator, one class or a group that is left out withhold a PASS.
+    """
     if table.n < threshold.min_rows:
         few = too_few(threshold, table.n, "rows")
         # A column that is not there is what must be mended first: more rows alone do not help.

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 SUPPRESSED_BELOW = 5
 #: Equal bins of the score histogram.
 SCORE_BINS = 50
-_OF_RANKS = ("roc_auc", "average_precision")
-_OF_PROBABILITIES = ("log_loss", "brier_score", "expected_calibration_error")
+#: Scalars of the order of the scores alone, and those of scores that are probabilities.
+OF_RANKS = ("roc_auc", "average_precision")
+OF_PROBABILITIES = ("log_loss", "brier_score", "expected_calibration_error")
 
 
 class Rows(Protocol):
@@ -81,7 +82,7 @@ def prepare_classes(
     about: dict[str, Any] = {"labels": labels.names}
     if task != "binary":
         return Prepared(task, _Classes(pairs, k), about)
-    about["positive_label"], note = _positive_label(labels)
+    about["positive_label"], note = positive_name(labels)
     if y_score is None:
         return Prepared(task, _Classes(pairs, k), about, (note,))
     scores, notes = positive_scores(y_score, labels)
@@ -177,37 +178,60 @@ class _Values:
 
 def _undefined(positive: Array, scores: Array) -> dict[str, str]:
     """Which scalars of ascending scores mean nothing on these rows, and why."""
-    every = _OF_RANKS + _OF_PROBABILITIES
-    if len(positive) < SUPPRESSED_BELOW:
+    hits = int(positive.sum())
+    return undefined_scalars(len(positive), hits, probabilities=scalars.probabilities(scores))
+
+
+def undefined_scalars(n: int, positives: int, *, probabilities: bool) -> dict[str, str]:
+    """Which scalars of a binary score mean nothing, and why.
+
+    Args:
+        n: Rows.
+        positives: Those of the positive class.
+        probabilities: Whether all scores lie within 0 to 1.
+    """
+    every = OF_RANKS + OF_PROBABILITIES
+    if n < SUPPRESSED_BELOW:
         return dict.fromkeys(every, f"fewer than {SUPPRESSED_BELOW} rows")
-    if positive.all() or not positive.any():
+    if positives in (0, n):
         return dict.fromkeys(every, "y_true holds only one class")
-    if not scalars.probabilities(scores):
+    if not probabilities:
         reason = "y_score is no probability: it has values outside 0 to 1"
-        return dict.fromkeys(_OF_PROBABILITIES, reason)
+        return dict.fromkeys(OF_PROBABILITIES, reason)
     return {}
 
 
-def _positive_label(labels: Labels) -> tuple[str | None, str]:
+def positive_name(labels: Labels) -> tuple[str | None, str]:
+    """The positive label of a binary task and a note that says it; None where it is not known."""
     if labels.positive is None:
         return None, f"Only the label '{labels.names[0]}' occurs, and no positive_label is given."
     name = labels.names[labels.positive]
     return name, f"The positive label is '{name}'."
 
 
-def _histogram(positive: Array, scores: Array) -> dict[str, list[float]] | None:
-    """Ascending scores in equal bins, closed on the left, by class; None where no bins fit."""
+def histogram_edges(low: float, high: float) -> Array | None:
+    """The edges of the score histogram (`SCORE_BINS` + 1); None where no bins fit.
+
+    0 to 1 where the scores lie within, else their extremes.
+    """
     import numpy as np
 
-    low, high = float(scores[0]), float(scores[-1])
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     elif low == high:
         low, high = low - 0.5, high + 0.5
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(low, high, SCORE_BINS + 1)
-        if not (np.diff(edges) > 0).all():
-            return None
+        return edges if (np.diff(edges) > 0).all() else None
+
+
+def _histogram(positive: Array, scores: Array) -> dict[str, list[float]] | None:
+    """Ascending scores in equal bins, closed on the left, by class; None where no bins fit."""
+    import numpy as np
+
+    edges = histogram_edges(float(scores[0]), float(scores[-1]))
+    if edges is None:
+        return None
     cuts = np.searchsorted(scores, edges[1:-1], side="left")
     positives = [int(np.count_nonzero(part)) for part in np.split(positive, cuts)]
     sizes = [len(part) for part in np.split(positive, cuts)]

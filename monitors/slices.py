@@ -10,7 +10,7 @@ from aims_mlflow.monitors.columns import Column, as_column, read_named
 from aims_mlflow.monitors.targets import label_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -40,7 +40,7 @@ def slice_columns(
 
 
 def absent_columns(
-    declared: Sequence[Slice], columns: Mapping[str, Column]
+    declared: Sequence[Slice], columns: Container[str]
 ) -> dict[str, tuple[str, ...]]:
     """The slices that cannot be decided, with the columns that were not given."""
     absent = {each.name: tuple(c for c in each.where if c not in columns) for each in declared}
@@ -95,7 +95,7 @@ def _equal(column: Column, allowed: Iterable[Scalar]) -> Mask:
     if column.kind == "number":
         # Numbers are compared as such: a column of them may have as many texts as rows.
         found = np.zeros(len(column.values), dtype=bool)
-        for number in map(_number, texts):
+        for number in map(written_number, texts):
             if number is not None:
                 found |= column.values == number
         return found
@@ -112,7 +112,7 @@ def _equal(column: Column, allowed: Iterable[Scalar]) -> Mask:
     return mask
 
 
-def _number(text: str) -> int | float | None:
+def written_number(text: str) -> int | float | None:
     """The number that is written exactly like this; None where there is none."""
     for read in (int, float):
         try:

@@ -39,8 +39,22 @@ class Bins(Frozen):
     sums: tuple[float, ...]
 
     def edge(self, index: int) -> float:
-        """The lower edge of the bin `index`."""
-        return self.centre + self.scale * math.sinh(index / self.per_unit)
+        """The lower edge of the bin `index`; infinite where no float is that large."""
+        try:
+            return self.centre + self.scale * math.sinh(index / self.per_unit)
+        except OverflowError:
+            return math.copysign(math.inf, index)
+
+    def places(self) -> tuple[int, ...]:
+        """Where the mean of each entry lies between its edges, in 64ths."""
+        found = []
+        for first, last, count, total in zip(
+            self.first, self.last, self.counts, self.sums, strict=True
+        ):
+            low, high = self.edge(first), self.edge(last + 1)
+            share = (total / count - low) / (high - low) if math.inf > high > low else 0.0
+            found.append(round(64 * share))
+        return tuple(found)
 
 
 class ColumnSummary(Frozen):
@@ -103,8 +117,16 @@ class DataSummary(Frozen):
         return next((c for c in self.columns if c.name == name), None)
 
     def digest(self) -> str:
-        """SHA-256 of what was counted, whatever the engine and the number of passes."""
+        """SHA-256 of what was counted, whatever the engine and the number of passes.
+
+        The last digits of a sum depend on the order in which an engine adds: of sums only the
+        places of the bins' means count, and the mean and the standard deviation, which follow from
+        them, do not.
+        """
         counted: dict[str, Any] = self.model_dump(exclude={"engine", "scans", "notes"})
-        for column in counted["columns"]:
-            del column["dtype"]
+        for column, summary in zip(counted["columns"], self.columns, strict=True):
+            for key in ("dtype", "mean", "std"):
+                del column[key]
+            if summary.bins is not None:
+                column["bins"]["sums"] = summary.bins.places()
         return digest(canonical_bytes(normalise(counted)[0]))

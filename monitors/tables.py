@@ -56,7 +56,8 @@ class CountRow(Frozen):
     `counts` are (true, predicted, n) with indices into the table's labels; `label_counts` are
     (tp, fp, fn, tn) for each label of a multilabel task. `exact` holds scalars that counts cannot
     give, computed from the rows, `intervals` their confidence intervals (low, high at
-    `readings.LEVEL`), and `undefined` says why others are absent.
+    `readings.LEVEL`), and `undefined` says why others are absent. `bounds` say how far those of
+    `exact` can be off that come from fine bins; every other one is exact.
     `suppressed`: fewer than five rows, only `n` is kept. `merged`: many groups beyond the limit.
     """
 
@@ -70,6 +71,7 @@ class CountRow(Frozen):
     exact: dict[str, float] = {}
     intervals: dict[str, tuple[float, float]] = {}
     undefined: dict[str, str] = {}
+    bounds: dict[str, float] = {}
 
 
 class CountTable(Frozen):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A rate of counts that equals the limit on paper may miss it by a few units in the last place.
 TOLERANCE = 1e-12
+#: Characters of a name, such as a column's, that a reason shows.
+MAX_NAME = 80
 #: Refusals that are told in a reason; the others are counted.
 MAX_REFUSALS = 2
 
@@ -35,6 +37,12 @@ def held(
         return verdict, reason
     ends = f"{interval.low:.3g} to {interval.high:.3g}"
     return verdict, f"{reason}, but its {LEVEL * 100:g} % interval {ends} reaches across the limit"
+
+
+def limits(threshold: Threshold) -> tuple[float | None, float | None]:
+    """The smallest and the largest value that pass; of a fall or a change, only the largest."""
+    most = threshold.max if threshold.max_fall is None else threshold.max_fall
+    return threshold.min, most if threshold.max_change is None else threshold.max_change
 
 
 def part_of(threshold: Threshold) -> str:
@@ -55,11 +63,16 @@ def judgement(
     value: float | None = None,
     n: int | None = None,
     excluded: tuple[str, ...] = (),
+    column: str | None = None,
+    baseline: float | None = None,
+    error_bound: float = 0,
+    n_total: int | None = None,
+    seed: int | None = None,
 ) -> Judgement:
     """A verdict with everything that it was reached by."""
     return Judgement(
         threshold=threshold.id,
-        metric=threshold.metric or threshold.logged_metric or "",
+        metric=threshold.subject,
         feature=threshold.feature,
         dataset=dataset,
         value=value,
@@ -71,6 +84,11 @@ def judgement(
         n=n,
         excluded=excluded,
         declared=threshold.model_dump(mode="json"),
+        column=column,
+        baseline=baseline,
+        error_bound=error_bound,
+        n_total=n_total,
+        seed=seed,
     )
 
 
@@ -82,7 +100,22 @@ def too_few(threshold: Threshold, n: int, what: str) -> str:
 def near(name: str, names: Iterable[str]) -> str:
     """A question after a mistyped name: `"; did you mean 'a' or 'b'?"`, or nothing."""
     found = difflib.get_close_matches(name, list(names), n=3)
-    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
+    return f"; did you mean {' or '.join(repr(shown(n)) for n in found)}?" if found else ""
+
+
+def shown(name: str) -> str:
+    """A name in a reason; of an overlong one its beginning."""
+    return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+
+
+def listed(texts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first texts, and the count of the others.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = len(texts) - most
+    return separator.join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def nothing_to_judge(
@@ -131,14 +164,8 @@ def _refusals(what: str, problems: Sequence[str]) -> str:
     return f"{article} {what} was refused: {told}" + (f"; and {more} more" if more > 0 else "")
 
 
-def _limits(threshold: Threshold) -> tuple[float | None, float | None]:
-    """The smallest and the largest value that pass; of a fall, only the largest is declared."""
-    most = threshold.max if threshold.max_fall is None else threshold.max_fall
-    return threshold.min, most
-
-
 def _held(threshold: Threshold, value: float) -> tuple[Verdict, str]:
-    least, most = _limits(threshold)
+    least, most = limits(threshold)
     for limit, beyond, word in ((least, lt, "below"), (most, gt, "above")):
         if limit is None or math.isclose(value, limit, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             continue
@@ -158,6 +185,6 @@ def _held(threshold: Threshold, value: float) -> tuple[Verdict, str]:
 def _reaches_across(threshold: Threshold, interval: Interval) -> bool:
     return any(
         interval.low < limit - TOLERANCE and limit + TOLERANCE < interval.high
-        for limit in _limits(threshold)
+        for limit in limits(threshold)
         if limit is not None
     )

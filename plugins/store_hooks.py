@@ -105,6 +105,25 @@ def _wrap(store: Any, uri: str) -> None:
         return info
 
     store.create_run, store.update_run_info = create, update
+    if hasattr(store, "log_inputs"):
+        _wrap_inputs(store, uri)
+
+
+def _wrap_inputs(store: Any, uri: str) -> None:
+    from aims_mlflow.plugins import datasets
+
+    _guarded(datasets.install)
+    log_inputs = store.log_inputs
+
+    @functools.wraps(log_inputs)
+    def inputs(run_id: str, *args: Any, **kwargs: Any) -> Any:
+        answer = log_inputs(run_id, *args, **kwargs)
+        given = kwargs.get("datasets", args[0] if args else None)
+        if run_id not in _of_monitors:
+            _guarded(datasets.logged, uri, run_id, given)
+        return answer
+
+    store.log_inputs = inputs
 
 
 def _wrap_registry(store: Any) -> None:

@@ -63,6 +63,7 @@ def demo(dataset: str, folder: Path, as_json: bool) -> None:
 
 def _show(result: Demo) -> None:
     _print_thresholds(reports(result))
+    _print_monitors(result)
     _print_documents(result)
     verified = result.verification
     if verified.ok:
@@ -98,6 +99,18 @@ def _print_thresholds(found: list[Evidence]) -> None:
     out.print()
 
 
+def _print_monitors(result: Demo) -> None:
+    for report in result.executions:
+        line = f"Monitor {report.monitor} ({report.kind}): {report.verdict.value}"
+        out.print(text(line, STYLES[report.verdict]))
+        for judgement in report.judgements:
+            if judgement.verdict is not Verdict.PASS:
+                told = f"  {judgement.threshold}: {judgement.reason}"
+                out.print(text(told, STYLES[judgement.verdict]))
+    if result.executions:
+        out.print()
+
+
 def _print_documents(result: Demo) -> None:
     table = Table(title=f"Evidence and the {STANDARD} controls it serves", title_justify="left")
     table.add_column("kind")
@@ -129,4 +142,6 @@ def _print_next(result: Demo) -> None:
     if result.dataset == "diabetes":
         versions = "diabetes-progression/1 diabetes-progression/2"
         out.print(text(f"  {aims} card diff {versions}", "bold"))
+    if any(report.verdict is Verdict.FAIL for report in result.executions):
+        out.print(text(f"  {aims} incident list", "bold"))
     out.print(text(f"  {aims} verify", "bold"))

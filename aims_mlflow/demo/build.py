@@ -7,14 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 from aims_mlflow.drain import actor
 from aims_mlflow.errors import UsageError
 from aims_mlflow.evidence import Evidence, EvidenceKind, Frozen
-from aims_mlflow.mapper import map_evidence
+from aims_mlflow.mapper import is_monitoring, map_evidence
+from aims_mlflow.monitored import MonitoringReport
+from aims_mlflow.monitoring.execution import run_monitor
+from aims_mlflow.monitoring.windows import window_at
 from aims_mlflow.publish import publish
 from aims_mlflow.settings import Settings
 from aims_mlflow.verification import Verification, verify
@@ -33,11 +37,12 @@ Step = Callable[[str], None]
 
 
 class Demo(Frozen):
-    """What the demo left: folder, data set, evidence with its controls, verification."""
+    """What the demo left: evidence with its controls, monitors' reports, verification."""
 
     folder: Path
     dataset: str
     evidence: tuple[Evidence, ...]
+    executions: tuple[MonitoringReport, ...]
     controls: dict[str, tuple[str, ...]]
     verification: Verification
 
@@ -64,12 +69,14 @@ def build(folder: Path, dataset: str, step: Step) -> Demo:
     publish(workspace.profile, ledger, actor=actor())
     step("training two models (python train.py)")
     _train(folder)
+    executed = tuple(_monitored(workspace, step))
     step("verifying")
     current = tuple(e.evidence for e in ledger.entries(current=True))
     result = Demo(
         folder=folder,
         dataset=dataset,
         evidence=current,
+        executions=executed,
         controls={e.id: tuple(link.control for link in map_evidence(e).links) for e in current},
         verification=verify(ledger, tracking),
     )
@@ -77,9 +84,21 @@ def build(folder: Path, dataset: str, step: Step) -> Demo:
     return result
 
 
+def _monitored(workspace: Workspace, step: Step) -> Iterator[MonitoringReport]:
+    """Execute every declared monitor on its latest window, as `aims monitor run` does."""
+    for system in workspace.profile.systems.values():
+        for monitor in system.monitors:
+            step(f"monitoring {monitor.name}")
+            window = window_at(monitor, datetime.now(UTC))
+            done = run_monitor(workspace, system.id, monitor, window, actor=actor())
+            if done.report is not None:
+                yield done.report
+
+
 def reports(demo: Demo) -> list[Evidence]:
     """The evaluation reports, in the order of training."""
-    found = [e for e in demo.evidence if e.kind is EvidenceKind.EVALUATION_REPORT]
+    kind = EvidenceKind.EVALUATION_REPORT
+    found = [e for e in demo.evidence if e.kind is kind and not is_monitoring(e.body)]
     return sorted(found, key=lambda e: e.event_time)
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from aims_mlflow.evidence import Frozen
+from aims_mlflow.governance.explain import OneMessage
 from aims_mlflow.governance.metrics import MetricFamily
 from aims_mlflow.governance.words import Range, Slug, Text
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from aims_mlflow.governance.thresholds import Threshold
 
-_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_DURATION = re.compile(
+    r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII
+)
 
 MonitorKind = Literal["drift", "quality", "bias", "performance", "operation", "custom"]
 Engine = Literal["polars", "pandas", "duckdb", "pyarrow", "spark"]
@@ -39,7 +42,8 @@ def duration(text: str) -> timedelta:
     """An ISO 8601 duration of weeks, days, hours, minutes and seconds.
 
     Raises:
-        ValueError: It is none, or one of months or years, whose length depends on the calendar.
+        ValueError: It is none, or longer than any calendar, or one of months or years, whose
+            length depends on the calendar.
 
     >>> duration("P1DT12H").total_seconds() / 3600
     36.0
@@ -47,11 +51,15 @@ def duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
         raise ValueError(
-            f"'{text}' is not an ISO 8601 duration of weeks, days, hours, minutes or seconds, "
+            f"'{text[:50]}' is not an ISO 8601 duration of weeks, days, hours, minutes or seconds, "
             "such as P7D or PT1H"
         )
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except (OverflowError, ValueError):
+        # The latter is for a number of thousands of digits.
+        raise ValueError(f"'{text[:50]}' is longer than any calendar") from None
 
 
 def _duration(text: str) -> str:
@@ -68,8 +76,8 @@ def _cron(text: str) -> str:
         next(CronSim(text, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration):
         raise ValueError(
-            f"'{text}' is no cron expression (minute hour day month weekday), "
-            'for example "0 6 * * *" for every day at six'
+            f"'{text[:50]}' is no cron expression (minute hour day month weekday) of a time that "
+            'comes, for example "0 6 * * *" for every day at six'
         ) from None
     return text
 
@@ -79,11 +87,14 @@ def _zone(text: str) -> str:
         ZoneInfo(text)
     except (KeyError, ValueError, OSError):
         raise ValueError(
-            f"'{text}' is no time zone of the IANA database, for example UTC or Europe/Berlin"
+            f"'{text[:50]}' is no time zone of the IANA database, for example UTC or Europe/Berlin"
         ) from None
     return text
 
 
+Category = Annotated[
+    str | int | bool, OneMessage("category", "must be text, a whole number, true or false")
+]
 Duration = Annotated[str, AfterValidator(_duration)]
 Cron = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_cron)]
 
@@ -105,12 +116,14 @@ class Expectation(Frozen):
     """
 
     range: Range | None = None
-    categories: tuple[str | int | bool, ...] | None = None
+    categories: tuple[Category, ...] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Expectation:
         if (self.range is None) == (self.categories is None):
             raise ValueError("needs exactly one of 'range' and 'categories'")
+        if self.categories == ():
+            raise ValueError("'categories' is empty: name all that may occur")
         return self
 
 
@@ -181,17 +194,22 @@ class Monitor(Frozen):
         return self
 
     def _faults(self) -> Iterator[str]:
-        if (self.kind == "custom") != (self.use is not None):
+        if self.kind == "custom" and self.use is None:
             yield (
-                "'kind: custom' and 'use' (the name of an entry point of the group "
-                "aims_mlflow.monitors) belong together"
+                "kind 'custom' needs 'use': the name of an entry point of the group "
+                "aims_mlflow.monitors"
             )
+        if self.kind != "custom" and self.use is not None:
+            yield f"'use' is for kind 'custom', not '{self.kind}'"
         if self.labels is not None and not self.key:
             yield "'labels' needs the 'key': the columns that join labels with predictions"
         if self.kind in ("bias", "performance") and not (self.target and self.prediction):
             yield f"kind '{self.kind}' needs the columns 'target' and 'prediction'"
         if self.kind == "operation" and not (self.latency or self.error):
-            yield "kind 'operation' needs the column 'latency' (seconds), 'error' (0 or 1) or both"
+            yield "kind 'operation' needs the column 'latency' (in seconds), 'error' or both"
+        for key, text in (("timeout", self.timeout), ("window", self.window)):
+            if text is not None and not duration(text):
+                yield f"'{key}' ({text}) leaves no time at all"
         both = sorted(set(self.columns) & set(self.exclude))
         if both:
             yield f"'columns' and 'exclude' both name {', '.join(both)}"

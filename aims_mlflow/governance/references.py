@@ -81,7 +81,7 @@ def _repeated_monitors(data: Mapping[str, Any]) -> Iterator[Fault]:
         name = _name(entry, "id") or _name(entry, "kind")
         if name in seen:
             key = "kind" if _name(entry, "id") is None else "id"
-            message = f"monitor declared twice: {name}; give each an 'id'"
+            message = f"monitor declared twice: {name}; give each an 'id' of its own"
             yield Fault(("monitors", position, key), message)
         if name is not None:
             seen.add(name)

@@ -206,6 +206,15 @@ class Gate(Frozen):
     require: tuple[Text, ...] = ()
 
 
+class IncidentRule(Frozen):
+    """When an incident closes without a person: after so many windows in a row that passed.
+
+    Without `close_after`, only people close incidents.
+    """
+
+    close_after: int | None = Field(default=None, ge=1)
+
+
 class AISystem(Frozen):
     """An AI system as its owners declare it. Only `id` and `name` are required.
 
@@ -233,6 +242,7 @@ class AISystem(Frozen):
     reference: ReferenceRule | None = None
     monitors: tuple[Monitor, ...] = ()
     on_breach: dict[Severity, Literal["alert", "propose", "rollback"]] = {}
+    incidents: IncidentRule | None = None
     gate: Gate | None = None
     card: dict[str, Any] = {}
 

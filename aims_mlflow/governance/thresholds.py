@@ -152,11 +152,21 @@ class Threshold(Frozen):
             yield "'stage: evaluation' needs a metric that training runs measure"
         for key in ("max_change", "monitor"):
             if getattr(self, key) is not None and not self.judged_by_monitors:
-                yield f"'{key}' is for monitors, and no monitor judges this threshold"
-        if self.column is not None and self.family not in _OF_COLUMNS:
-            yield "'column' needs a metric of drift or data quality"
+                yield f"'{key}' is for monitors, which judge no threshold with {self._unmonitored}"
+        if self.change_from == "production" and self.max_change is None:
+            yield "'change_from' needs 'max_change': by how much it may change"
+        of_column = self.family in _OF_COLUMNS or self.custom_metric is not None
+        if self.column is not None and not of_column:
+            yield "'column' needs a metric of drift or data quality, or a 'custom_metric'"
         if self.metric == "column_drift" and self.column is None:
             yield "metric 'column_drift' needs the 'column'"
+
+    @property
+    def _unmonitored(self) -> str:
+        """The key because of which no monitor judges it."""
+        keys = ("logged_metric", "dataset", "scorer", "perturbation")
+        found = next((key for key in keys if getattr(self, key) is not None), None)
+        return "'stage: evaluation'" if found is None else f"'{found}'"
 
     def _faults_of_metric(self, metric: Metric) -> Iterator[str]:
         judged, fair = "genai" in metric.tasks, metric.family is MetricFamily.FAIRNESS
@@ -215,7 +225,8 @@ class Threshold(Frozen):
         if self.max_fall is not None:
             return f"fall <= {self.max_fall:g}"
         if self.max_change is not None:
-            return f"change <= {self.max_change:g} from the {self.change_from}"
+            origin = "reference" if self.change_from == "reference" else "version in production"
+            return f"change <= {self.max_change:g} from the {origin}"
         if self.min is not None and self.max is not None:
             return f"{self.min:g} to {self.max:g}"
         return f">= {self.min:g}" if self.min is not None else f"<= {self.max:g}"

@@ -1,4 +1,4 @@
-"""The ledger's two tables, and what of an entry is repeated in columns for queries.
+"""The ledger's tables, and what of an entry is repeated in columns for queries.
 
 `header` and `body` are the exact canonical bytes that were hashed; they are never rebuilt from
 the other columns. The migrations create these tables; a test holds both definitions together.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Alembic's own table, named so that the ledger can share a database with others.
 VERSION_TABLE = "aims_alembic_version"
 #: Every schema revision that this version of the package knows, oldest first.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 #: Values of one IN (...): far below what either database allows.
 _VALUES = 500
 
@@ -78,6 +78,25 @@ head = Table(
     Column("root", String(64), nullable=False),
     Column("peaks", LargeBinary, nullable=False),
     CheckConstraint("id = 0", name="aims_head_one_row"),
+)
+
+#: One row for each window of a monitor that a runner has taken up or let go by. It says who works
+#: on what at the moment; that a window was judged or missed is also, and for good, in the log.
+windows = Table(
+    "aims_windows",
+    metadata,
+    Column("system", String(64), primary_key=True),
+    Column("monitor", String(64), primary_key=True),
+    Column("window_end", String(32), primary_key=True),
+    Column("window_start", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("holder", Text),
+    Column("token", String(32)),
+    Column("expires_at", String(32)),
+    Column("run_id", Text),
+    Column("verdict", String(16)),
+    Column("problem", Text),
 )
 
 

@@ -146,7 +146,13 @@ def run_monitor(
     report = report.model_copy(update={"run_id": run_id})
     problem = "; ".join(measured.problems)
     changes = update(
-        ledger, report, evidence_id=evidence_id, now=task.now, actor=actor, source=source
+        ledger,
+        report,
+        evidence_id=evidence_id,
+        now=task.now,
+        actor=actor,
+        source=source,
+        rule=system.incidents,
     )
     deliveries = notify(changes, workspace.profile.organization, ledger, actor=actor)
     return Execution(

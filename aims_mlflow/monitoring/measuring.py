@@ -15,7 +15,7 @@ from aims_mlflow.monitored import ObservedData
 from aims_mlflow.references import find_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aims_mlflow.governance.system import AISystem
     from aims_mlflow.governance.thresholds import Threshold
     from aims_mlflow.monitored import ColumnComparison, MonitorReading, Window
+    from aims_mlflow.monitors.labels import LabelJoin
     from aims_mlflow.monitors.sources import Opened
     from aims_mlflow.monitors.summaries import DataSummary
     from aims_mlflow.monitors.tables import EvaluationTable
@@ -183,7 +184,7 @@ def _operation(task: Task, found: Measured, stack: ExitStack) -> None:
     from aims_mlflow.monitors.operation import operation
 
     monitor = task.monitor
-    columns = [name for name in (monitor.latency, monitor.error) if name]
+    columns = [name for name in (monitor.latency, monitor.error, monitor.timestamp) if name]
     reference, _known = _reference(task, found, stack, needed=False, columns=columns)
     current = _current(task, found, stack, like=reference.summary, columns=columns)
     if current is not None and current.summary is not None:
@@ -192,16 +193,19 @@ def _operation(task: Task, found: Measured, stack: ExitStack) -> None:
 
 
 def _production(task: Task, found: Measured, stack: ExitStack) -> None:
+    from aims_mlflow.monitors.judge_production import in_force, judge_production
     from aims_mlflow.monitors.performance import score
-    from aims_mlflow.monitors.production import judge_production, production_readings
+    from aims_mlflow.monitors.production import production_readings
 
     known = find_reference(task.tracking, task.system, task.monitor)
     found.model_version = known.model_version
     found.notes += known.notes
     tables: tuple[EvaluationTable, ...] = ()
     baseline = _baseline(known)
+    predicted = None
     try:
-        tables = (_table(task, found, stack),)
+        table, predicted = _table(task, found, stack)
+        tables = (table,)
     except AimsError as error:
         found.problems.append(error.diagnostics().replace("\n", " "))
     sizes: dict[frozenset[str], int] = {}
@@ -213,13 +217,17 @@ def _production(task: Task, found: Measured, stack: ExitStack) -> None:
     found.readings = tuple(
         reading
         for table, scores in zip(tables, found.scores, strict=True)
-        for reading in production_readings(scores, table, baseline=baseline)
+        for reading in production_readings(scores, table, baseline=baseline, n_total=predicted)
         if _concerns(task.monitor, reading)
     )
-    found.judgements, notes = judge_production(
+    found.judgements = judge_production(
         task.thresholds, tables, day=task.day, baseline=baseline, problems=found.problems
     )
-    found.notes += notes
+    found.notes += [
+        f"threshold '{threshold.id}' is not in force on {task.day}"
+        for threshold in task.thresholds
+        if not in_force(threshold, task.day)
+    ]
 
 
 def _custom(task: Task, found: Measured, stack: ExitStack) -> None:
@@ -290,18 +298,19 @@ def _observed(
     opened: Opened,
     *,
     like: DataSummary | None = None,
-    columns: Sequence[str] | None = None,
+    columns: Collection[str] | None = None,
     duplicates: bool = False,
 ) -> _Observed:
     from aims_mlflow.monitors.summarise import summarise
 
     monitor = task.monitor
+    wanted = columns if columns is not None else _columns(monitor)
     named = {"target": monitor.target, "prediction": monitor.prediction, "score": monitor.score}
-    roles = {key: name for key, name in named.items() if name}
+    roles: Any = {key: name for key, name in named.items() if name}
     summary = summarise(
         opened.frame,
         like=like,
-        columns=columns if columns is not None else _columns(monitor, opened),
+        columns=_present(monitor, opened, wanted),
         expect=monitor.expect,
         duplicates=duplicates,
         roles=roles,
@@ -321,18 +330,26 @@ def _observed(
     return _Observed(opened, summary)
 
 
-def _columns(monitor: Monitor, opened: Opened) -> list[str] | None:
-    """The columns to count; None for all of them."""
+def _columns(monitor: Monitor) -> set[str] | None:
+    """The columns that a monitor names, whether or not the data have them; None for all."""
+    if not monitor.columns:
+        return None
+    roles = (monitor.target, monitor.prediction, monitor.score, monitor.timestamp)
+    return {*monitor.columns, *monitor.expect, *filter(None, roles)}
+
+
+def _present(monitor: Monitor, opened: Opened, wanted: Collection[str] | None) -> list[str] | None:
+    """The columns to count, of those that the data have; None for all of them.
+
+    What is absent is told by who asks for it: drift and quality name it.
+    """
     import narwhals as nw
 
-    if not monitor.columns and not monitor.exclude and not monitor.key:
+    if wanted is None and not monitor.exclude and not monitor.key:
         return None
     names = nw.from_native(opened.frame).lazy().collect_schema().names()
-    roles = [monitor.target, monitor.prediction, monitor.score, monitor.timestamp]
-    wanted = {*monitor.columns, *monitor.expect, *filter(None, roles)} or set(names)
-    if not monitor.columns:
-        wanted = set(names) - set(monitor.key)
-    return [name for name in names if name in wanted and name not in monitor.exclude]
+    chosen = [n for n in names if (n not in monitor.key if wanted is None else n in wanted)]
+    return [name for name in chosen if name not in monitor.exclude]
 
 
 def _current(task: Task, found: Measured, stack: ExitStack, **how: Any) -> _Observed | None:
@@ -350,7 +367,7 @@ def _reference(
     stack: ExitStack,
     *,
     needed: bool = True,
-    columns: Sequence[str] | None = None,
+    columns: Collection[str] | None = None,
 ) -> tuple[_Observed, FoundReference | None]:
     """The reference: a source that is named, else what was saved with a run."""
     source = _given(task.reference, task.monitor.reference)
@@ -391,8 +408,8 @@ def _of_other_version(reading: MonitorReading) -> MonitorReading:
 # --- production: predictions and labels -----------------------------------------------------------
 
 
-def _table(task: Task, found: Measured, stack: ExitStack) -> EvaluationTable:
-    """The evaluation of the window, counted; labels joined where they come later."""
+def _table(task: Task, found: Measured, stack: ExitStack) -> tuple[EvaluationTable, int | None]:
+    """The evaluation of the window, counted, and the predictions where labels come later."""
     from aims_mlflow.errors import MonitorError
     from aims_mlflow.monitors.counted import count_evaluation
 
@@ -400,11 +417,10 @@ def _table(task: Task, found: Measured, stack: ExitStack) -> EvaluationTable:
     opened = _open(task, found, stack, "current", _given(task.current, monitor.current))
     if opened is None:
         raise MonitorError("there is nothing to evaluate.", "See the problem above.")
-    frame, notes = opened.frame, list(opened.notes)
+    frame, join = opened.frame, None
     source = _given(task.labels, monitor.labels)
     if source is not None:
-        frame, more = _labelled(task, found, stack, frame, source)
-        notes += more
+        frame, join = _labelled(task, found, stack, frame, source)
     table = count_evaluation(
         frame,
         target=str(monitor.target),
@@ -416,15 +432,19 @@ def _table(task: Task, found: Measured, stack: ExitStack) -> EvaluationTable:
     )
     found.data.append(
         ObservedData(
-            role="current", uri=opened.uri, engine=opened.engine, rows=table.n, notes=tuple(notes)
+            role="current",
+            uri=opened.uri,
+            engine=opened.engine,
+            rows=table.n if join is None else join.predictions,
+            notes=(*opened.notes, *table.notes),
         )
     )
-    return table
+    return table, None if join is None else join.predictions
 
 
 def _labelled(
     task: Task, found: Measured, stack: ExitStack, frame: Any, source: Any
-) -> tuple[Any, list[str]]:
+) -> tuple[Any, LabelJoin]:
     from aims_mlflow.errors import MonitorError
     from aims_mlflow.monitors.labels import join_labels
 
@@ -434,10 +454,22 @@ def _labelled(
     joined, join = join_labels(frame, labels.frame, task.monitor.key)
     found.data.append(
         ObservedData(
-            role="labels", uri=labels.uri, engine=labels.engine, rows=None, notes=labels.notes
+            role="labels",
+            uri=labels.uri,
+            engine=labels.engine,
+            rows=join.labelled + join.unmatched_labels,
+            notes=(*labels.notes, *_joined(join)),
         )
     )
-    return joined, [join.said]
+    return joined, join
+
+
+def _joined(join: LabelJoin) -> Iterator[str]:
+    yield (
+        f"{join.labelled:,} of {join.predictions:,} predictions have a label "
+        f"({join.coverage:.1%}); {join.unmatched_labels:,} labels belong to none of them"
+    )
+    yield from join.notes
 
 
 def _baseline(known: FoundReference) -> Scores | None:

@@ -167,6 +167,18 @@ class Tracking:
             root = self._client.get_run(run_id).info.artifact_uri
         return self._read(root, path)
 
+    def files(self, run_id: str, folder: str) -> tuple[str, ...]:
+        """Paths of the run's artifacts that lie right in a folder, sorted; empty without one.
+
+        Raises:
+            RunNotFoundError: No such run.
+            TrackingError: The artifact store does not answer.
+        """
+        with translated(f"run {run_id}"):
+            root = self._client.get_run(run_id).info.artifact_uri
+            repository = get_artifact_repository(root, tracking_uri=self.uri)
+            return tuple(sorted(i.path for i in repository.list_artifacts(folder) if not i.is_dir))
+
     def write(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Write artifacts of the run; keys are paths below its artifact root.
 

@@ -192,7 +192,8 @@ class Share:
 class Document:
     """The whole. `identity` is what names it, `provenance` what binds it to the ledger.
 
-    `summary` follows the bar of `shares`; `sources` lists the evidence that the document rests on.
+    `summary` follows the bar of `shares`; `sources` lists the evidence that the document rests on;
+    `legend` is the last line, and says what the words of the document mean.
     """
 
     kind: str
@@ -211,3 +212,7 @@ class Document:
     provenance: tuple[tuple[str, str], ...]
     summary: Table | None = None
     sources: Table | None = None
+    legend: str = (
+        "Measured: computed from the run. Declared: stated by a person, in the file and line that "
+        "is named. Missing: not provided; nothing was filled in its place."
+    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aims_mlflow.model_card.evaluation import EvaluationReport
     from aims_mlflow.model_card.formats.document import Document
     from aims_mlflow.model_card.formats.stamp import Stamp
+    from aims_mlflow.monitored import MonitoringReport
 
 #: Tables with more columns than this take the whole width of the page; with many, small type.
 _WIDE, _MANY = 5, 9
@@ -36,8 +37,8 @@ class _Picture(NamedTuple):
     wide: bool
 
 
-def render_html(doc: Card | EvaluationReport, stamp: Stamp) -> bytes:
-    """A card or a report as one HTML file: no script, nothing loaded from elsewhere, UTF-8.
+def render_html(doc: Card | EvaluationReport | MonitoringReport, stamp: Stamp) -> bytes:
+    """Any of our documents as one HTML file: no script, nothing loaded from elsewhere, UTF-8.
 
     Where matplotlib is absent or broken, the document says so and shows the plots' words.
     """

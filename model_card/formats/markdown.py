@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aims_mlflow.model_card.evaluation import EvaluationReport
     from aims_mlflow.model_card.formats.document import Block, Cell, Document, Entry, Part
     from aims_mlflow.model_card.formats.stamp import Stamp
+    from aims_mlflow.monitored import MonitoringReport
 
 #: Entities where other readers of Markdown do not know the backslash: HTML and table cells.
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
@@ -37,8 +38,8 @@ _SPECIAL = re.compile(
 _LINE_START = re.compile(r"^(\d*)([-+=.)])(?=[-+=\s]|$)")
 
 
-def render_markdown(doc: Card | EvaluationReport, stamp: Stamp) -> bytes:
-    """A card or a report as Markdown, UTF-8."""
+def render_markdown(doc: Card | EvaluationReport | MonitoringReport, stamp: Stamp) -> bytes:
+    """Any of our documents as Markdown, UTF-8."""
     return ("\n".join(_lines(document(doc, stamp))) + "\n").encode()
 
 

@@ -1,0 +1,79 @@
+"""A reading of one column, of the current data and of the reference alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aims_mlflow.monitored import MonitorReading
+from aims_mlflow.monitors.verdicts import near, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aims_mlflow.monitors.summaries import ColumnSummary, DataSummary
+
+#: Why nothing is read where there is nothing.
+EMPTY = "there are no rows in the window"
+
+
+class Measured(NamedTuple):
+    """A value from `n` rows, how far it may be off, and what is to be said of it.
+
+    `value` is None where there is none, and `reason` says why.
+    """
+
+    value: float | None
+    n: int
+    bound: float = 0
+    detail: str = ""
+    reason: str = ""
+
+
+def column_reading(
+    metric: str,
+    name: str,
+    current: DataSummary,
+    reference: DataSummary | None,
+    measure: Callable[[ColumnSummary], Measured],
+) -> MonitorReading:
+    """What `measure` finds in the column of this name, now and in the reference.
+
+    An empty window and a column that is not there give a reading without a value. What cannot be
+    measured of the reference is only left out.
+    """
+    column = current.column(name)
+    if not current.n:
+        return without_value(metric, current, EMPTY, name)
+    if column is None:
+        return without_value(metric, current, absent(name, current), name)
+    now = measure(column)
+    before = None if reference is None else reference.column(name)
+    then = Measured(None, 0) if before is None or not before.n else measure(before)
+    return MonitorReading(
+        metric=metric,
+        column=name,
+        value=now.value,
+        n=now.n,
+        n_total=current.n,
+        error_bound=now.bound,
+        detail=now.detail,
+        reason=now.reason,
+        reference=then.value,
+        reference_bound=then.bound if then.value is not None else 0,
+        reference_n=then.n if then.value is not None else None,
+    )
+
+
+def absent(name: str, summary: DataSummary) -> str:
+    """That there is no column of this name, and which names are near."""
+    hint = near(name, (column.name for column in summary.columns))
+    return f"the data have no column '{shown(name)}'{hint}"
+
+
+def without_value(
+    metric: str, current: DataSummary, reason: str, column: str | None = None
+) -> MonitorReading:
+    """A reading of which only the reason is known."""
+    return MonitorReading(
+        metric=metric, column=column, value=None, n_total=current.n, reason=reason
+    )
