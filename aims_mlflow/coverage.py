@@ -62,9 +62,11 @@ def survey(
         TrackingError: MLflow does not answer.
         LedgerError: The ledger cannot be read.
     """
+    # MLflow first: what is sealed while this reads must not look as if it lacked evidence.
+    listed = [head_of(run) for run in tracking.runs()]
     known = _Known.read(ledger)
     monitors = _MonitorRuns(tracking, ledger)
-    heads = [head for head in map(head_of, tracking.runs()) if not monitors.made(head)]
+    heads = [head for head in listed if not monitors.made(head)]
     claimed = {m for s in workspace.profile.systems.values() for m in s.mlflow.registered_models}
     models = tracking.runs_of_models(sorted(claimed))
     sweeps = _sweeps(heads, workspace, tracking)

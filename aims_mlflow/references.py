@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import ValidationError
-
 from aims_mlflow.errors import RunNotFoundError, TrackingError
 from aims_mlflow.facts import ARTIFACT_DIR, INPUTS_DIR
 from aims_mlflow.secrets import cleared
@@ -48,14 +46,16 @@ _ADVICE = (
 class FoundReference:
     """The statistics that a monitor compares with, or why there are none.
 
-    `tables` are the evaluations that were logged with the same run. `other_version` says that they
-    belong to another model version than the one in production, so that predictions cannot be
-    compared. `reason` tells what is missing and what to do, where `summary` is None.
+    `tables` are the evaluations that were logged with the same run, also where it has no
+    statistics. `model_version` is the version that both belong to, `production` the one in
+    production, as `name/version`; `other_version` says that they differ, so that predictions
+    cannot be compared. `reason` tells what is missing and what to do, where `summary` is None.
     """
 
     summary: DataSummary | None = None
     run_id: str | None = None
     model_version: str | None = None
+    production: str | None = None
     uri: str = ""
     tables: tuple[EvaluationTable, ...] = ()
     other_version: bool = False
@@ -118,18 +118,24 @@ def find_reference(tracking: Tracking, system: AISystem, monitor: Monitor) -> Fo
         tracking: The MLflow store of the system.
         system: Names its registered models and the alias of the one in production.
         monitor: Its `reference` is None, `runs:/<run id>` (`runs:/<run id>/<name>` where a run has
-            several), `models:/<name>/<version>` or `models:/<name>@<alias>`; anything else is a
-            source that the caller opens (`is_saved`).
+            several), `models:/<name>/<version>` or `models:/<name>@<alias>`. Anything else is a
+            source that the caller opens (`is_saved`): then only the evaluations of the version in
+            production are found.
 
     Returns:
         What was found. Nothing is raised: an MLflow that does not answer is a `reason` too.
     """
     production = _in_production(tracking, system)
     try:
-        target = _target(tracking, monitor.reference, production)
+        saved = is_saved(monitor.reference)
+        target = _target(tracking, monitor.reference, production) if saved else production
         if target.run_id is None:
-            return FoundReference(reason=_text(target.reason))
-        found = _loaded(tracking, target.run_id, target.name)
+            return FoundReference(
+                reason=_text(target.reason), production=_label(production.version)
+            )
+        found = FoundReference(run_id=target.run_id, reason="The reference is a data set.")
+        if saved:
+            found = _loaded(tracking, target.run_id, target.name)
         return _placed(tracking, system, found, target, production)
     except FileNotFoundError as error:
         return FoundReference(reason=_text(f"{error} is gone from its run. {_ADVICE}"))
@@ -195,6 +201,8 @@ def _target(tracking: Tracking, reference: str | None, production: _Target) -> _
 
 def _loaded(tracking: Tracking, run_id: str, name: str | None) -> FoundReference:
     """The statistics of a run, by their name; the one that is there where no name is given."""
+    from aims_mlflow.monitors.reference_summary import parse_reference
+
     saved = {
         path.rpartition("/")[2].removesuffix(".json")
         for path in tracking.files(run_id, REFERENCE_DIR)
@@ -216,7 +224,7 @@ def _loaded(tracking: Tracking, run_id: str, name: str | None) -> FoundReference
         )
     path = f"{REFERENCE_DIR}/{chosen}.json"
     found = FoundReference(run_id=run_id, uri=f"runs:/{run_id}/{path}")
-    summary, fault = _parsed(tracking.read(run_id, path))
+    summary, fault = parse_reference(tracking.read(run_id, path))
     if fault:
         reason = f"The reference statistics {found.uri} cannot be used: {fault}. {_ADVICE}"
         return replace(found, reason=_text(reason))
@@ -234,26 +242,6 @@ def _chosen(saved: set[str], name: str | None) -> str | None:
     return next(iter(by_hand)) if len(by_hand) == 1 else None
 
 
-def _parsed(data: bytes) -> tuple[DataSummary | None, str]:
-    from aims_mlflow.monitors.reference_summary import faults
-    from aims_mlflow.monitors.summaries import DataSummary
-
-    try:
-        summary = DataSummary.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return None, f"it is damaged or of another version ({where}: {first['msg']})"
-    fault = next(faults(summary), "")
-    if not fault and not summary.n:
-        fault = "it counts no rows"
-    if not fault and not any(c.values or c.bins for c in summary.columns):
-        fault = f"every column was left out, of {summary.n} rows"
-        if summary.suppressed_below:
-            fault += f", to name no group below {summary.suppressed_below}: save one of more rows"
-    return (None, fault) if fault else (summary, "")
-
-
 def _placed(
     tracking: Tracking,
     system: AISystem,
@@ -263,30 +251,33 @@ def _placed(
 ) -> FoundReference:
     """What was found, with the version it belongs to and the evaluations of its run."""
     notes: list[str] = []
-    version = target.version
-    label = f"{version.name}/{version.version}" if version else None
-    if version is None and found.run_id == production.run_id and production.version:
-        label = f"{production.version.name}/{production.version.version}"
-    elif version is None and found.run_id:
-        label = _label(tracking, system, found.run_id, notes)
+    now, label = _label(production.version), _label(target.version)
+    if label is None and found.run_id == production.run_id:
+        label = now
+    elif label is None:
+        label = _registered(tracking, system, str(found.run_id), notes)
     other = production.run_id is not None and found.run_id != production.run_id
-    if other and production.version is not None:
-        now = f"{production.version.name}/{production.version.version}"
+    if other:
         whose = label or f"run {found.run_id}, of which no version is registered"
         notes.append(f"the reference is of {whose}, not of {now}, which is in production")
     elif production.run_id is None:
         notes.append(f"whether it is of the version in production is unknown: {production.reason}")
-    tables = tuple(_tables(tracking, str(found.run_id), notes)) if found.summary else ()
+    tables = tuple(_tables(tracking, str(found.run_id), notes))
     return replace(
         found,
         model_version=label,
+        production=now,
         tables=tables,
         other_version=other,
         notes=tuple(map(_text, notes)),
     )
 
 
-def _label(tracking: Tracking, system: AISystem, run_id: str, notes: list[str]) -> str | None:
+def _label(version: Version | None) -> str | None:
+    return f"{version.name}/{version.version}" if version else None
+
+
+def _registered(tracking: Tracking, system: AISystem, run_id: str, notes: list[str]) -> str | None:
     """The version that was registered from a run: of the system's models, if of one of them."""
     try:
         versions = tracking.fetch_once(run_id).model_versions

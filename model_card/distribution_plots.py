@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aims_mlflow.monitored import ColumnComparison
 
 #: Three of them stand beside each other on a page, two on paper.
-_WIDTH, _HEIGHT = 198.0, 138.0
+_WIDTH, _HEIGHT = 194.0, 136.0
 _LEGEND = 20.0
 #: Bars of categories and of numbers that are drawn; a comparison has no more of its own.
 _MAX_BARS, _MAX_BINS = 12, 40
@@ -32,11 +32,16 @@ class Side(NamedTuple):
     opacity: float
 
 
+_SIDES = (Side("reference", (), "soft", 0.45), Side("current", (), "accent", 0.85))
+
+
 def sides(found: ColumnComparison) -> tuple[Side, Side]:
     """Reference and current; shares that do not belong to the labels are left out."""
+    before, after = _SIDES
+    count = len(found.labels)
     return (
-        Side("reference", _whole(found.reference, len(found.labels)), "soft", 0.45),
-        Side("current", _whole(found.current, len(found.labels)), "accent", 0.85),
+        before._replace(shares=_whole(found.reference, count)),
+        after._replace(shares=_whole(found.current, count)),
     )
 
 
@@ -161,10 +166,8 @@ def _bars(frame: Frame, shown: Sequence[Side], row: int, top: float) -> None:
 
 
 def _legend(sketch: Sketch, height: float) -> None:
-    for index, (name, tone, opacity) in enumerate(
-        (("reference", "soft", 0.45), ("current", "accent", 0.85))
-    ):
+    for index, side in enumerate(_SIDES):
         left, low = 2 + 62.0 * index, height - 11
         square = [(left, low), (left + 8, low), (left + 8, low + 8), (left, low + 8)]
-        sketch.areas([square], tone, opacity=opacity)
-        sketch.text(left + 12, low + 1, name, tone="ink", size=8)
+        sketch.areas([square], side.tone, opacity=side.opacity)
+        sketch.text(left + 12, low + 1, side.name, tone="ink", size=8)

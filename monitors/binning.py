@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
-from fractions import Fraction
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.monitors.engines import number
+from aims_mlflow.monitors.grids import (
+    EXACT,
+    Entry,
+    Grid,
+    choose_grid,
+    entries_of,
+    exact_moments,
+    moments,
+    width,
+)
 from aims_mlflow.monitors.summaries import FEW_VALUES, Bins, ColumnSummary
 
 if TYPE_CHECKING:
@@ -21,8 +28,6 @@ if TYPE_CHECKING:
     from aims_mlflow.monitors.engines import Table
     from aims_mlflow.monitors.summaries import Family
 
-#: Bins per unit of asinh: of normal data between 512 and 1024 per standard deviation.
-PER_UNIT = 512
 #: Bins are too coarse where the values of one are spread over more of the standard deviation.
 _COARSE = 1 / 128
 #: A bin of different values has at most this share of all of them.
@@ -30,70 +35,9 @@ _FULL = 1 / 32
 #: More bins than this are too fine for what they are needed for.
 _MANY = 20_000
 _REFINEMENTS = 2
-#: Integers beyond it are not all floats.
-_EXACT = 2.0**53
 #: Beyond so many scales from the centre, values are too far apart to be added.
 _FAR = 1e300
 _TINY = 1e-300
-
-
-class Grid(NamedTuple):
-    """Where bins lie (see `Bins`)."""
-
-    centre: float
-    scale: float
-    per_unit: int = PER_UNIT
-
-
-class Entry(NamedTuple):
-    """A bin's rows, the sum of their (value - centre) / scale, and their extremes."""
-
-    n: int
-    total: float
-    low: float
-    high: float
-
-
-def choose_grid(values: Iterable[tuple[float, float]]) -> Grid:
-    """Bins for values like these: the median, and a power of two near the standard deviation.
-
-    The interquartile range of a normal distribution is 1.35 standard deviations; where it is 0,
-    wider ranges are taken. A power of two makes (value - centre) / scale lose no digit. The median
-    is rounded to a 16th of the scale: it is the value of a row.
-
-    Args:
-        values: Finite numbers, and how often each occurs.
-    """
-    pairs = sorted(values)
-    if not pairs:
-        return Grid(0.0, 1.0)
-    mass = list(accumulate(n for _, n in pairs))
-
-    def quantile(share: float) -> float:
-        return pairs[min(bisect_left(mass, share * mass[-1]), len(pairs) - 1)][0]
-
-    centre = quantile(0.5)
-    for tail, width in ((0.25, 1.349), (0.1, 2.563), (0.01, 4.653), (0.0, 8.0)):
-        spread = quantile(1 - tail) / width - quantile(tail) / width
-        if spread > 0:
-            return _rounded(centre, spread)
-    return _rounded(centre, abs(centre) / 1024 or 1.0)
-
-
-def _rounded(centre: float, spread: float) -> Grid:
-    scale = 2.0 ** min(max(math.frexp(spread)[1] - 1, -900), 1000)
-    step = scale / 16
-    return Grid(round(centre / step) * step if abs(centre / step) < _EXACT else centre, scale)
-
-
-def index_of(value: float, grid: Grid) -> int:
-    """The bin that a number is in.
-
-    >>> index_of(3.0, Grid(centre=3.0, scale=1.0))
-    0
-    """
-    scaled = value / grid.scale - grid.centre / grid.scale
-    return math.floor(math.asinh(scaled) * grid.per_unit)
 
 
 def outside_of(value: nw.Expr, expectation: Expectation) -> nw.Expr:
@@ -216,7 +160,7 @@ class NumberColumn:
         self._missing = rest - self._infinite
         if self._exact:
             return self._take_values({low + 0.0: int(n) for _, n, _, low, _ in present})
-        self._entries = _entries(present)
+        self._entries = entries_of(present)
         return self._next()
 
     def _take_values(self, values: dict[float, int]) -> str | None:
@@ -253,12 +197,15 @@ class NumberColumn:
         entries = self._entries.values()
         if len(entries) > _MANY:
             return True
-        n, spread = sum(entry.n for entry in entries), self._moments()[1]
+        n, spread = (
+            sum(entry.n for entry in entries),
+            moments(self._entries.values(), self._grid)[1],
+        )
         wide = [entry for entry in entries if entry.low < entry.high]
         if not wide or not 0 < spread < math.inf:
             return False
-        width = math.fsum(entry.n / n * self._width(entry) for entry in wide)
-        return width > _COARSE * spread or max(entry.n for entry in wide) > _FULL * n
+        apart = math.fsum(entry.n / n * width(entry, self._grid) for entry in wide)
+        return apart > _COARSE * spread or max(entry.n for entry in wide) > _FULL * n
 
     def _better(self) -> Grid:
         # A bin's values are thought to lie at its extremes and between them.
@@ -267,39 +214,6 @@ class NumberColumn:
             for n, _total, low, high in self._entries.values()
             for share in (0.0, 0.25, 0.5, 0.75, 1.0)
         )
-
-    def _width(self, entry: Entry) -> float:
-        return entry.high / self._grid.scale - entry.low / self._grid.scale
-
-    def _moments(self) -> tuple[float, float]:
-        """Mean and standard deviation, in scales from the centre.
-
-        Within a bin of more than three values they are thought to be spread evenly between its
-        extremes, an error of at most a quarter of the squared width of a bin.
-        """
-        entries = list(self._entries.values())
-        n = sum(entry.n for entry in entries)
-        if not n:
-            return 0.0, 0.0
-        mean = math.fsum(entry.total / n for entry in entries)
-        away = [entry.total / entry.n - mean for entry in entries]
-        far = max(map(abs, away)) or max(map(self._width, entries)) or 1.0
-        squares = (
-            entry.n / n * ((distance / far) ** 2 + self._within(entry) / far / far)
-            for entry, distance in zip(entries, away, strict=True)
-        )
-        return mean, far * math.sqrt(math.fsum(squares))
-
-    def _within(self, entry: Entry) -> float:
-        width = self._width(entry)
-        if entry.n == 2:
-            return width * width / 4
-        if entry.n == 3:
-            centre = self._grid.centre / self._grid.scale
-            low = entry.low / self._grid.scale - centre
-            values = (low, low + width, entry.total - low - (low + width))
-            return math.fsum((value - entry.total / 3) ** 2 for value in values) / 3
-        return width * width / 12
 
     @property
     def counted(self) -> int:
@@ -323,8 +237,10 @@ class NumberColumn:
         common |= {"minimum": min(extremes) + 0.0, "maximum": max(extremes) + 0.0}
         if self._values is not None:
             values = tuple(sorted(self._values.items()))
-            return ColumnSummary(**common, **_exact_moments(values), values=values)
-        mean, std = (part * self._grid.scale for part in self._moments())
+            return ColumnSummary(**common, **exact_moments(values), values=values)
+        mean, std = (
+            part * self._grid.scale for part in moments(self._entries.values(), self._grid)
+        )
         mean += self._grid.centre
         bins = self._bins()
         if self._far() or not all(map(math.isfinite, (*bins.sums, mean, std))):
@@ -358,42 +274,14 @@ class NumberColumn:
 
     def notes(self) -> Iterable[str]:
         """What a reader should know about the numbers."""
-        large = any(max(abs(e.low), abs(e.high)) > _EXACT for e in self._entries.values())
+        large = any(max(abs(e.low), abs(e.high)) > EXACT for e in self._entries.values())
         if self._family == "integer" and large:
             yield f"{self.name}: integers beyond 2^53 are counted as the nearest 64-bit float"
         if self._table.dtypes[self.name].startswith("Decimal"):
             yield f"{self.name}: decimals are counted as the nearest 64-bit float"
 
 
-def _exact_moments(values: Sequence[tuple[float, int]]) -> dict[str, Any]:
-    """Of few values without any rounding: as fractions, which cannot overflow either."""
-    n = sum(count for _, count in values)
-    exact = [(Fraction(value), count) for value, count in values]
-    mean = sum((value * count for value, count in exact), Fraction()) / n
-    far = max(abs(value - mean) for value, _ in exact) or Fraction(1)
-    square = sum((((value - mean) / far) ** 2 * count for value, count in exact), Fraction()) / n
-    std = far * Fraction(math.sqrt(square))
-    return {"mean": float(mean), "std": float(std), "distinct": len(values)}
-
-
 def _plain(group: tuple[Any, ...]) -> bool:
     """Whether the numbers of a bin could be added and placed."""
     index, _, total, low, high = group
     return index is not None and all(map(math.isfinite, (index, total, low, high)))
-
-
-def _entries(groups: Iterable[tuple[Any, ...]]) -> dict[int, Entry]:
-    """Groups by bin. Engines may tell 0 from -0, which are one bin."""
-    found: dict[int, Entry] = {}
-    for place, n, total, low, high in groups:
-        index, entry = int(place), Entry(int(n), total, low, high)
-        if index in found:
-            before = found[index]
-            entry = Entry(
-                before.n + entry.n,
-                before.total + total,
-                min(before.low, low),
-                max(before.high, high),
-            )
-        found[index] = entry
-    return found

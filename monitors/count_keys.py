@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.errors import EvaluationInputError
+from aims_mlflow.monitors.count_overview import MAX_NUMBERS, distinct, quartiles
 from aims_mlflow.monitors.count_slices import slice_bits
-from aims_mlflow.monitors.count_types import holds_numbers, holds_text, plain, read_columns
-from aims_mlflow.monitors.counting import (
-    MAX_NUMBERS,
+from aims_mlflow.monitors.count_types import (
     PREDICTED,
     SCORE,
     TRUTH,
     column_of,
-    distinct,
-    quartiles,
+    holds_numbers,
+    holds_text,
+    plain,
+    read_columns,
 )
 from aims_mlflow.monitors.slices import absent_columns
 from aims_mlflow.monitors.source_failures import missing_column, shown

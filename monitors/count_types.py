@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aims_mlflow.errors import EvaluationInputError
+from aims_mlflow.monitors.columns import Column, typed
 from aims_mlflow.monitors.engines import answer, read_table
+from aims_mlflow.monitors.source_failures import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     import narwhals as nw
     import pyarrow as pa
+
+#: The names that the columns have here. Engines that ignore case would mix up shorter ones.
+TRUTH, PREDICTED, SCORE = "aims_truth", "aims_predicted", "aims_score"
 
 
 def read_columns(frame: Any, wanted: Collection[str]) -> tuple[nw.LazyFrame[Any], list[str]]:
@@ -68,3 +74,29 @@ def holds_text(dtype: nw.dtypes.DType) -> bool:
 def holds_numbers(dtype: nw.dtypes.DType) -> bool:
     """Whether a column holds numbers, or nothing at all."""
     return dtype.is_numeric() or empty(dtype)
+
+
+def number(expression: nw.Expr) -> nw.Expr:
+    """As floats of 64 bits."""
+    import narwhals as nw
+
+    return expression.cast(nw.Float64)
+
+
+def column_of(name: str, values: list[Any]) -> Column:
+    """The values of a key as a column, as a training script's would be read.
+
+    Raises:
+        EvaluationInputError: They are of a type that cannot be compared.
+    """
+    import numpy as np
+
+    array = np.empty(len(values), dtype=object)
+    try:
+        array[:] = values
+        return typed(name, array)
+    except (TypeError, ValueError) as error:
+        raise EvaluationInputError(
+            f"{name} holds values that cannot be compared: {shown(str(error))}",
+            "Name a column of text, numbers or booleans.",
+        ) from error

@@ -16,20 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.errors import EvaluationInputError
 from aims_mlflow.monitors.count_keys import read_keys
+from aims_mlflow.monitors.count_overview import distinct, overview
+from aims_mlflow.monitors.count_types import PREDICTED, SCORE, TRUTH, column_of
 from aims_mlflow.monitors.counted_parts import CountedParts
 from aims_mlflow.monitors.counted_rows import ClassCounts, ScoreCounts, SizeCounts, ValueCounts
 from aims_mlflow.monitors.counting import (
-    PREDICTED,
-    SCORE,
-    TRUTH,
     Scale,
-    column_of,
     count_classes,
     count_scores,
     count_sizes,
     count_values,
-    distinct,
-    overview,
     spread_of,
 )
 from aims_mlflow.monitors.rows import histogram_edges, positive_name
@@ -42,8 +38,9 @@ if TYPE_CHECKING:
     from aims_mlflow.governance.system import SensitiveFeature, Slice
     from aims_mlflow.monitors.columns import Column
     from aims_mlflow.monitors.count_keys import Keys
+    from aims_mlflow.monitors.count_overview import Extremes, Overview
     from aims_mlflow.monitors.counted_rows import Counts, FineCounts
-    from aims_mlflow.monitors.counting import Cells, Extremes, Overview
+    from aims_mlflow.monitors.counting import Cells
     from aims_mlflow.monitors.tables import CountRow
     from aims_mlflow.monitors.targets import Labels, Task
 

@@ -46,18 +46,16 @@ def jensenshannon(
     Raises:
         NotComparableError: See `same_cells`, `category_table` and `sturges_edges`.
     """
-    from scipy.spatial.distance import jensenshannon as distance
-
     if _by_value(reference, categories):
         table = category_table(reference, current)
         p, q = table.shares()
-        value = _number(distance(p, q))
+        value = _js(p, q)
         if table.known:
             return Statistic(value)
-        apart = _number(distance(*_disjoint(p, q)))
+        apart = _js(*_disjoint(p, q))
         return Statistic(value, error_bound=max(0.0, apart - value), detail=pooled(table))
     both = binned(reference, current, recount)
-    value = _number(distance(both.reference.share, both.current.share))
+    value = _js(both.reference.share, both.current.share)
     if _is_exact(both):
         return Statistic(value, detail=both.detail)
     low, high = (
@@ -265,6 +263,11 @@ def _disjoint(p: Floats, q: Floats) -> tuple[Floats, Floats]:
     return np.append(p, 0.0), np.append(np.append(q[:-1], 0.0), q[-1])
 
 
-def _number(value: float) -> float:
+def _js(p: Floats, q: Floats) -> float:
+    import numpy as np
+    from scipy.spatial.distance import jensenshannon as distance
+
+    with np.errstate(invalid="ignore"):
+        value = float(distance(p, q))
     # Rounding can make the divergence of equal distributions negative, and its root NaN.
-    return 0.0 if math.isnan(value) else float(value)
+    return 0.0 if math.isnan(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -154,8 +155,10 @@ def _answers(
 def _scored(one: Tested, answer: Answer | str | None, recount: Recount | None) -> Tested:
     if one.chosen is None or one.reference is None or one.current is None:
         return one
-    if isinstance(answer, Answer):
+    if isinstance(answer, Answer) and math.isfinite(answer.score):
         return _from_evidently(one, one.chosen, answer)
+    if isinstance(answer, Answer):
+        answer = f"its score of '{answer.test}' is not a number"
     notes = (f"not by Evidently ({answer})",) if answer else ()
     try:
         found = score(one.reference, one.current, one.chosen, recount)
@@ -165,8 +168,6 @@ def _scored(one: Tested, answer: Answer | str | None, recount: Recount | None) -
 
 
 def _from_evidently(one: Tested, chosen: Chosen, answer: Answer) -> Tested:
-    if answer.score != answer.score:
-        return replace(one, reason=f"Evidently's test '{answer.test}' gives no number")
     by_p = answer.test in BY_P_VALUE
     statistic = Statistic(
         answer.score,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.errors import MonitorError, SourceError
+from aims_mlflow.monitors.native import prepared, rounded, zoned_times
 from aims_mlflow.secrets import cleared
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import narwhals as nw
-    import pandas as pd
     import pyarrow as pa
 
     from aims_mlflow.monitors.summaries import Family
@@ -52,7 +52,6 @@ class Table:
     engine: str
     families: Mapping[str, Family]
     dtypes: Mapping[str, str]
-    notes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -70,8 +69,7 @@ def read_table(frame: Any) -> Table:
     import narwhals as nw
 
     native = nw.to_native(frame, pass_through=True)
-    prepare = {"pandas": _pandas, "duckdb": _duckdb}.get(_library(native))
-    native = native if prepare is None else prepare(native)
+    native = prepared(native)
     try:
         lazy = nw.from_native(native).lazy()
     except TypeError as error:
@@ -87,11 +85,11 @@ def read_table(frame: Any) -> Table:
             f"The columns of the data cannot be read: {_text(error)}",
             "Check that every file of the source is complete and of one format.",
         ) from error
-    aware = _aware(native)
-    rounded = _rounded(native)
+    aware = zoned_times(native)
+    large = rounded(native)
     return Table(
         lazy,
-        lazy if rounded is native else nw.from_native(rounded).lazy(),
+        lazy if large is native else nw.from_native(large).lazy(),
         lazy.implementation.name.lower(),
         {name: "temporal" if name in aware else family(dtype) for name, dtype in schema.items()},
         {name: str(dtype) for name, dtype in schema.items()},
@@ -264,99 +262,6 @@ def _clean(name: str, family: Family) -> nw.Expr:
         # Adding 0 makes 0 of -0.
         return (number(name, family) + 0.0).alias(name)
     return nw.col(name)
-
-
-def _pandas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of Python objects get the type that their values have, where they have one."""
-    import pandas as pd
-
-    if not isinstance(frame, pd.DataFrame):
-        return frame
-    names = [str(name) for name in frame.columns]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise MonitorError(
-            f"Several columns are named {', '.join(twice)[:200]}",
-            "Give each column a name of its own.",
-        )
-    typed = frame.set_axis(names, axis="columns")
-    objects = [name for name in names if typed[name].dtype == object]
-    return typed.assign(**{name: _typed(typed[name]) for name in objects}) if objects else typed
-
-
-def _typed(values: pd.Series[Any]) -> pd.Series[Any]:
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        array = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return values
-    if pa.types.is_null(array.type):
-        return values
-    return pd.Series(pd.array(array, dtype=pd.ArrowDtype(array.type)), index=values.index)
-
-
-def _rounded(native: Any) -> Any:
-    """Arrow refuses to cast integers beyond 2^53; the columns that have some, as floats."""
-    if _library(native) == "pyarrow":
-        import pyarrow as pa
-
-        for index, name in enumerate(native.column_names):
-            if _beyond(native.column(index)):
-                values = native.column(index).cast(pa.float64(), safe=False)
-                native = native.set_column(index, name, values)
-    elif _library(native) == "pandas":
-        native = _rounded_pandas(native)
-    return native
-
-
-def _rounded_pandas(frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-
-    dtypes = zip(frame.columns, frame.dtypes, strict=True)
-    arrow = [name for name, dtype in dtypes if isinstance(dtype, pd.ArrowDtype)]
-    columns = pa.Table.from_pandas(frame[arrow], preserve_index=False)
-    float64 = pd.ArrowDtype(pa.float64())
-    floats = {
-        name: pd.array(values.cast(pa.float64(), safe=False), dtype=float64)
-        for name, values in zip(columns.column_names, columns.columns, strict=True)
-        if _beyond(values)
-    }
-    return frame.assign(**floats) if floats else frame
-
-
-def _beyond(values: pa.ChunkedArray) -> bool:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if values.type not in (pa.int64(), pa.uint64()) or values.null_count == len(values):
-        return False
-    found = pc.min_max(values).as_py()
-    return bool(max(-found["min"], found["max"]) > 2**53)
-
-
-def _duckdb(relation: Any) -> Any:
-    """DuckDB 2.0 counts NaN in Parquet wrongly where it trusts the file's statistics."""
-    setting = "disabled_optimizers"
-    ((now,),) = relation.query("aims_data", f"SELECT current_setting('{setting}')").fetchall()
-    names = {name for name in str(now or "").split(",") if name} | {"statistics_propagation"}
-    relation.query("aims_data", f"SET {setting} = '{','.join(sorted(names))}'")
-    return relation
-
-
-def _aware(native: Any) -> set[str]:
-    """The columns of DuckDB that are points in time with a zone; Narwhals may not know the zone."""
-    if _library(native) != "duckdb":
-        return set()
-    zoned = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ", "TIMESTAMPTZ_NS")
-    pairs = zip(native.columns, native.types, strict=True)
-    return {name for name, dtype in pairs if str(dtype) in zoned}
-
-
-def _library(native: Any) -> str:
-    return type(native).__module__.split(".")[0].lstrip("_")
 
 
 def _text(error: BaseException) -> str:

@@ -36,7 +36,7 @@ def _plain(frame: Any) -> Any:
     """The frame in NumPy's own types: Evidently asks others for what they cannot do."""
     import pandas as pd
 
-    types = {}
+    types: dict[Any, type] = {}
     for name, kind in frame.dtypes.items():
         if any(isinstance(value, Decimal) for value in frame[name].dropna().head(1)):
             types[name] = float

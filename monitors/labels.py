@@ -209,7 +209,8 @@ def _beside(left: nw.LazyFrame[Any], right: nw.LazyFrame[Any]) -> nw.LazyFrame[A
         return right
     aims_labels = collected(right)  # noqa: F841 (DuckDB finds it by its name)
     copied = nw.to_native(left).query("aims_predictions", "SELECT * FROM aims_labels")
-    return nw.from_native(copied).lazy()
+    labels: nw.LazyFrame[Any] = nw.from_native(copied).lazy()
+    return labels
 
 
 def _one() -> nw.Expr:

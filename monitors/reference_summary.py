@@ -102,7 +102,23 @@ def column_names(frame: Any) -> list[str]:
     return [str(name) for name in native.collect_schema().names()]
 
 
-def faults(summary: DataSummary) -> Iterator[str]:
+def parse_reference(data: bytes) -> tuple[DataSummary | None, str]:
+    """Statistics as a run holds them; without them, why these cannot be used."""
+    from pydantic import ValidationError
+
+    from aims_mlflow.monitors.summaries import DataSummary
+
+    try:
+        summary = DataSummary.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return None, f"it is damaged or of another version ({where}: {first['msg']})"
+    fault = next(_faults(summary), "")
+    return (None, fault) if fault else (summary, "")
+
+
+def _faults(summary: DataSummary) -> Iterator[str]:
     """What statistics cannot be: anyone who may write to a run can write such a file."""
     if summary.n < 0:
         yield "it counts a negative number of rows"
@@ -112,6 +128,12 @@ def faults(summary: DataSummary) -> Iterator[str]:
     for column in summary.columns:
         if not _is_consistent(column, summary.n):
             yield f"the counts of the column '{column.name:.{_SHOWN}}' do not add up"
+    if not summary.n:
+        yield "it counts no rows"
+    elif not any(column.values or column.bins for column in summary.columns):
+        limit = summary.suppressed_below
+        rows = f" that {limit} rows have in common: save one of more rows" if limit else ""
+        yield f"none of its columns holds anything{rows}"
 
 
 def _is_consistent(column: ColumnSummary, rows: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from aims_mlflow.errors import MonitorError, SourceError
 from aims_mlflow.monitors.binning import NumberColumn
@@ -21,13 +21,13 @@ from aims_mlflow.monitors.engines import (
     text,
     values_of,
 )
+from aims_mlflow.monitors.overview import Overview, overview
 from aims_mlflow.monitors.summaries import ColumnSummary, DataSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import narwhals as nw
-    import pyarrow as pa
 
     from aims_mlflow.governance.monitoring import Expectation
 
@@ -73,20 +73,20 @@ def summarise(
     """
     table = read_table(frame)
     names = table.names if columns is None else known(table, columns)
-    overview = _overview(table, names)
+    seen = overview(table, names)
     before = {name: like.column(name) if like is not None else None for name in names}
-    counters = _counters(table, names, overview.n, before, expect)
+    counters = _counters(table, names, seen.n, before, expect)
     scans = ["all rows: how many there are, extremes of times"]
     if counters:
         scans.append(f"first {SAMPLE:,} rows: where bins should lie")
-    failed = dict(overview.unread)
+    failed = dict(seen.unread)
     scans += _count(table, counters, failed)
     if failed and len(failed) == len(names):
         raise SourceError(
             f"No column of the data can be read: {next(iter(failed.values()))}",
             "Check that every file of the source is complete and unchanged.",
         )
-    found = [_column(table, name, counters, overview, failed) for name in names]
+    found = [_column(table, name, counters, seen, failed) for name in names]
     notes = [note for counter in counters.values() for note in counter.notes()]
     notes += [
         f"{name}: what is expected of values of the type {table.dtypes[name]} is not counted"
@@ -96,11 +96,11 @@ def summarise(
     twice: int | Failed | None = None
     if duplicates:
         scans.append("all columns: rows that repeat an earlier one")
-        twice = repeated(table, overview.n)
+        twice = repeated(table, seen.n)
         if isinstance(twice, Failed):
             notes.append(f"repeated rows were not counted: {twice.reason}")
     return DataSummary(
-        n=overview.n,
+        n=seen.n,
         columns=tuple(found),
         duplicates=None if isinstance(twice, Failed) else twice,
         roles=dict(roles),
@@ -159,57 +159,6 @@ def count_in_bins(frame: Any, column: str, edges: Sequence[float]) -> list[int]:
 # --- the passes -----------------------------------------------------------------------------------
 
 
-class _Overview(NamedTuple):
-    """The rows, and by column the missing values and the extremes in seconds, or why not."""
-
-    n: int
-    times: dict[str, tuple[int, float | None, float | None]]
-    unread: dict[str, str]
-
-
-def _overview(table: Table, names: Sequence[str]) -> _Overview:
-    import narwhals as nw
-
-    (length,) = answers(table, [lambda: table.frame.select(nw.len().alias("rows"))])
-    n = int(values_of(length)["rows"][0])
-    wanted = [name for name in names if table.families[name] in ("temporal", "other")]
-    asked = [partial(_of_times, table, name) for name in wanted]
-    times, unread = {}, {}
-    for name, found in zip(wanted, answers(table, asked), strict=True):
-        if isinstance(found, Failed):
-            unread[name] = found.reason
-        else:
-            extremes = found.to_arrow()
-            present = int(extremes.column("n")[0].as_py() or 0)
-            low, high = (_seconds(extremes, key) for key in ("low", "high"))
-            times[name] = (n - present, low, high)
-    return _Overview(n, times, unread)
-
-
-def _of_times(table: Table, name: str) -> Any:
-    import narwhals as nw
-
-    value = nw.col(name)
-    wanted = [(~value.is_null()).cast(nw.Int64).sum().alias("n")]
-    if table.families[name] == "temporal":
-        wanted += [value.min().alias("low"), value.max().alias("high")]
-    return table.frame.select(*wanted)
-
-
-def _seconds(extremes: pa.Table, key: str) -> float | None:
-    """Seconds since 1970 UTC; a time without a zone is taken as UTC."""
-    import pyarrow as pa
-
-    if key not in extremes.column_names or extremes.column(key).null_count:
-        return None
-    found = extremes.column(key)
-    try:
-        instant = found.cast(pa.timestamp("us"), safe=False).cast(pa.int64())[0].as_py()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
-    return float(instant / 1_000_000)
-
-
 Counter = NumberColumn | CategoryColumn
 
 
@@ -236,7 +185,9 @@ def _counters(
     return found
 
 
-def _sample(table: Table, numbers: Sequence[str], texts: Sequence[str]) -> dict[str, Sequence[Any]]:
+def _sample(
+    table: Table, numbers: Sequence[str], texts: Sequence[str]
+) -> Mapping[str, Sequence[Any]]:
     """The first values of each column; none of one that cannot be read."""
     wanted = {name: number(name, table.families[name]).alias(name) for name in numbers}
     wanted |= {name: text(name) for name in texts}
@@ -300,10 +251,10 @@ def _column(
     table: Table,
     name: str,
     counters: Mapping[str, Counter],
-    overview: _Overview,
+    seen: Overview,
     failed: Mapping[str, str],
 ) -> ColumnSummary:
-    family, dtype, n = table.families[name], table.dtypes[name], overview.n
+    family, dtype, n = table.families[name], table.dtypes[name], seen.n
     if name in failed:
         reason = f"could not be read: {failed[name]}"
         return ColumnSummary(
@@ -318,25 +269,7 @@ def _column(
                 "Monitor data that nobody writes to: a closed partition or a copy.",
             )
         return counter.summary(n, dtype)
-    missing, low, high = overview.times[name]
-    return ColumnSummary(
-        name=name,
-        family=family,
-        dtype=dtype,
-        n=n,
-        missing=missing,
-        minimum=low,
-        maximum=high,
-        uncounted=_why_uncounted(family, dtype, low, all_missing=missing == n),
-    )
-
-
-def _why_uncounted(family: str, dtype: str, low: float | None, *, all_missing: bool) -> str:
-    if all_missing:
-        return "no value"
-    if family != "temporal":
-        return f"values of the type {dtype[:100]} are not counted"
-    return "points in time" if low is not None else "points in time that cannot be read"
+    return seen.summary(table, name)
 
 
 def _named(names: Sequence[str]) -> str:

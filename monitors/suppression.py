@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.monitors.binning import choose_grid, index_of
+from aims_mlflow.monitors.grids import choose_grid, index_of
 from aims_mlflow.monitors.summaries import Bins, ColumnSummary, DataSummary
 
 if TYPE_CHECKING:

@@ -133,6 +133,16 @@ def test_integers_may_become_floats_and_constants_are_defined():
     assert all(one.drifted is False for key, one in readings.items() if key != "drift_share")
 
 
+def test_evidently_without_a_number_is_replaced_by_the_counts():
+    """Evidently's chi-square of one category is NaN; there is no drift in it."""
+    before = pl.DataFrame({"c": ["x"] * 50})
+    tests = {"c": {"test": "chisquare"}}
+    readings, _shown = found(before, before, watch(tests=tests), rows=(before, before))
+    one = readings["column_drift/c"]
+    assert (one.value, one.drifted) == (1, False)
+    assert "not by Evidently (its score of 'chisquare' is not a number)" in one.detail
+
+
 def test_only_declared_columns_with_declared_tests_and_limits():
     tests = {"age": {"test": "ks", "limit": 0.001}, "job": {"test": "psi", "limit": 9}}
     readings, _shown = found(

@@ -524,6 +524,21 @@ def test_the_reference_of_the_version_in_production_is_found_with_its_evaluation
     assert one.uri == f"runs:/{run_id}/aims/reference/reference.json"
     assert [t.dataset for t in one.tables] == ["test"]
     assert one.reason == ""
+    of_source = found(store, "data/*.parquet")
+    assert (of_source.summary, of_source.tables) == (None, one.tables)
+    assert of_source.production == "loans/2"
+
+
+def test_evaluations_are_found_where_no_statistics_were_saved(store):
+    from aims_mlflow.monitors.tables import aggregate
+
+    run_id = version(store, alias="champion")
+    table = aggregate([0, 1] * 20, [0, 1] * 20, dataset="test")
+    store.write_input(run_id, "evaluation-1.json", table.model_dump_json().encode())
+    one = found(store)
+    assert (one.summary, one.model_version) == (None, "loans/1")
+    assert [t.dataset for t in one.tables] == ["test"]
+    assert "log_reference" in one.reason
 
 
 def test_a_reference_can_be_named_by_run_version_and_alias(store):
@@ -533,6 +548,7 @@ def test_a_reference_can_be_named_by_run_version_and_alias(store):
         one = found(store, reference)
         assert one.summary is not None
         assert (one.summary.n, one.model_version, one.other_version) == (30, "loans/1", True)
+        assert one.production == "loans/2"
         assert "not of loans/2" in " ".join(one.notes)
     current = found(store, "models:/loans@champion")
     assert (current.model_version, current.other_version, current.notes) == ("loans/2", False, ())
@@ -575,7 +591,7 @@ def test_a_reference_of_too_few_rows_to_name_any_says_so(store):
     version(store, ("reference", summary(6)), alias="champion")
     one = found(store)
     assert one.summary is None
-    assert "below 10" in one.reason
+    assert "10 rows have in common" in one.reason
 
 
 def test_what_is_missing_is_told_with_what_to_do(store):

@@ -267,7 +267,7 @@ class _Recorder:
             runs.end(run_id, failed=True, tags={})
             raise
         self._gap(task.system, report)
-        remember(runs, report)
+        remember(runs, report, task.monitor)
         failed = report.verdict is Verdict.INSUFFICIENT and bool(report.problems)
         runs.end(run_id, failed=failed, tags={})
         return run_id, sealed.newest[items[0].draft.lineage].id

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from aims_mlflow.monitored import MonitorReading
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from aims_mlflow.governance.monitoring import Monitor
     from aims_mlflow.monitored import MonitoringReport
     from aims_mlflow.readings import Judgement
     from aims_mlflow.tracking.monitor_runs import MonitorRuns
 
+#: Times of a schedule that tell how often it runs.
+_LOOKED_AT = 8
 
-def remember(runs: MonitorRuns, report: MonitoringReport) -> None:
+
+def remember(runs: MonitorRuns, report: MonitoringReport, monitor: Monitor) -> None:
     """Add an execution to the history of its monitor.
 
     Raises:
         TrackingError: MLflow does not answer or refuses.
     """
+    every = period(monitor, report.window.end)
     for series, values in series_of(report).items():
-        runs.remember(report.system_id, report.monitor, series, report.window, values)
+        runs.remember(report.system_id, report.monitor, series, report.window, values, period=every)
+
+
+def period(monitor: Monitor, moment: datetime) -> timedelta:
+    """The shortest time between two of the next times of a schedule.
+
+    >>> from datetime import UTC, datetime
+    >>> from aims_mlflow.governance.monitoring import Monitor
+    >>> weekdays = Monitor(kind="drift", schedule="0 6 * * 1-5")
+    >>> period(weekdays, datetime(2026, 11, 27, tzinfo=UTC)).days
+    1
+    """
+    from cronsim import CronSim
+
+    times = list(islice(CronSim(monitor.schedule, moment.astimezone(UTC)), _LOOKED_AT))
+    return min(later - earlier for earlier, later in pairwise(times))
 
 
 def series_of(report: MonitoringReport) -> dict[str, dict[str, float]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.errors import AimsError
+from aims_mlflow.governance.monitoring import duration
 from aims_mlflow.monitored import ObservedData
 from aims_mlflow.references import find_reference
 
@@ -281,6 +282,7 @@ def _open(
             timezone=monitor.timezone,
             base=task.base,
             master=task.master,
+            timeout=duration(monitor.timeout).total_seconds(),
         )
     except AimsError as error:
         said = f"{role}: {error.diagnostics()}".replace("\n", " ")
@@ -307,14 +309,19 @@ def _observed(
     wanted = columns if columns is not None else _columns(monitor)
     named = {"target": monitor.target, "prediction": monitor.prediction, "score": monitor.score}
     roles: Any = {key: name for key, name in named.items() if name}
-    summary = summarise(
-        opened.frame,
-        like=like,
-        columns=_present(monitor, opened, wanted),
-        expect=monitor.expect,
-        duplicates=duplicates,
-        roles=roles,
-    )
+    try:
+        summary = summarise(
+            opened.frame,
+            like=like,
+            columns=_present(monitor, opened, wanted),
+            expect=monitor.expect,
+            duplicates=duplicates,
+            roles=roles,
+        )
+    except AimsError:
+        raise
+    except Exception as error:  # a lazy frame meets a damaged file only now
+        raise opened.explain(error) from error
     found.data.append(
         ObservedData(
             role=role,

@@ -18,7 +18,7 @@ from aims_mlflow.tracking.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from mlflow import MlflowClient
 
@@ -117,18 +117,24 @@ class MonitorRuns:
             self._client.delete_run(run_id)
 
     def remember(
-        self, system: str, monitor: str, series: str, window: Window, metrics: Mapping[str, float]
+        self,
+        system: str,
+        monitor: str,
+        series: str,
+        window: Window,
+        metrics: Mapping[str, float],
+        *,
+        period: timedelta,
     ) -> None:
         """Add values to a series of the monitor's history: `readings`, `max` or `min`.
 
-        The step is the number of window lengths since the first window of the series, so that a
+        The step counts the periods of the schedule since the first window of the series, so that a
         window that is judged late stands where it belongs.
         """
         if not metrics:
             return
         run_id, first = self._history(system, f"{monitor} {series}", monitor, window)
-        length = window.end - window.start
-        step = round((window.end.timestamp() - first) / length.total_seconds())
+        step = round((window.end.timestamp() - first) / period.total_seconds())
         self.log(run_id, metrics, window.end, step=step)
 
     def _history(self, system: str, name: str, monitor: str, window: Window) -> tuple[str, float]:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from aims_mlflow.model_card.bounds import cut_text
 from aims_mlflow.model_card.distribution_plots import distributions, in_words
-from aims_mlflow.model_card.formats.document import Cell, Chip, Column, Paragraph, Part, Plot, Table
+from aims_mlflow.model_card.formats.document import (
+    Cell,
+    Chip,
+    Column,
+    Heading,
+    Paragraph,
+    Part,
+    Plot,
+    Table,
+)
 from aims_mlflow.model_card.formats.numbers import NONE, number
 from aims_mlflow.model_card.frame import cut
 
@@ -19,10 +28,16 @@ if TYPE_CHECKING:
     from aims_mlflow.model_card.formats.document import Block
     from aims_mlflow.monitored import MonitoringReport, MonitorReading
 
-#: Columns that are shown in full, in short and drawn; letters of a name, and of one of many.
-_FULL, _SHORT, _DRAWN, _NAME, _BRIEF = 50, 200, 12, 80, 40
+#: Columns that are shown in full, those of them that may be undecided, in short, and drawn.
+_FULL, _OPEN, _SHORT, _DRAWN = 50, 20, 200, 12
+#: Letters of a name, and of one among many.
+_NAME, _BRIEF = 80, 40
 #: What a column's reading is of, besides an input of the model.
 _ROLES = {"target_drift": "target", "prediction_drift": "prediction"}
+_BINS = (
+    "Shares of the rows. Numbers lie in equal bins, of which the first and the last hold the "
+    "tails, or are counted value by value where they are few."
+)
 _DRIFTED, _UNDECIDED, _UNTESTED, _SAME = "drifted", "undecided", "not tested", "no drift"
 
 
@@ -50,12 +65,24 @@ def _whole(report: MonitoringReport) -> Iterator[Block]:
 
 
 def _tables(order: Sequence[MonitorReading]) -> Iterator[Block]:
-    yield _full(order[:_FULL])
-    rest = order[_FULL:]
+    foremost = _foremost(order)
+    yield _full(foremost)
+    shown = set(map(id, foremost))
+    rest = [one for one in order if id(one) not in shown]
     if rest:
         yield _short(rest[:_SHORT])
     if rest[_SHORT:]:
         yield Paragraph(_left_out(rest[_SHORT:]), muted=True)
+
+
+def _foremost(order: Sequence[MonitorReading]) -> list[MonitorReading]:
+    """What is shown in full: the farthest, and a share of the places for what is undecided."""
+    if len(order) <= _FULL:
+        return list(order)
+    drifted = [one for one in order if _state(one) == _DRIFTED]
+    open_ = [one for one in order if _state(one) in (_UNDECIDED, _UNTESTED)][:_OPEN]
+    decided = drifted or [one for one in order if _state(one) == _SAME]
+    return [*decided[: _FULL - len(open_)], *open_]
 
 
 def _full(readings: Sequence[MonitorReading]) -> Table:
@@ -116,23 +143,25 @@ def _left_out(readings: Sequence[MonitorReading]) -> str:
 
 
 def _plots(report: MonitoringReport, order: Sequence[MonitorReading]) -> Iterator[Block]:
-    """The distributions of what drifted, else of what came closest."""
+    """The distributions of what drifted or is undecided, the worst first."""
     known = {found.column: found for found in report.comparisons}
-    drawn = [one for one in order if one.column in known]
-    moved = [one for one in drawn if _state(one) in (_DRIFTED, _UNDECIDED)]
+    moved = [o for o in order if o.column in known and _state(o) in (_DRIFTED, _UNDECIDED)]
+    if moved:
+        yield Heading("Distributions of what drifted")
+    if any(known[str(one.column)].kind == "numeric" for one in moved[:_DRAWN]):
+        yield Paragraph(_BINS, muted=True)
     for index, one in enumerate(moved[:_DRAWN], start=1):
         found = known[str(one.column)]
-        yield Plot(
-            f"column-{index}", _caption(one), in_words(found), partial(distributions, found)
-        )
+        yield Plot(f"column-{index}", _caption(one), in_words(found), partial(distributions, found))
     if len(moved) > _DRAWN:
         more = len(moved) - _DRAWN
         yield Paragraph(f"The distributions of {more:,} more columns are in the JSON.", muted=True)
 
 
 def _caption(one: MonitorReading) -> str:
-    value = "" if one.value is None else f"{one.value:.4g}"
-    return f"{_name(one, _BRIEF)}: {one.test} {value}, {_state(one)}"
+    value = "" if one.value is None else f" {one.value:.4g}"
+    undecided = f", {_UNDECIDED}" if _state(one) == _UNDECIDED else ""
+    return f"{_name(one, _BRIEF)}: {one.test}{value}{undecided}"
 
 
 def _rank(one: MonitorReading) -> tuple[int, float]:
@@ -197,5 +226,3 @@ def _note(one: MonitorReading) -> Cell | None:
     p_text = f"p = {p_value:.3g}" if p_value is not None else ""
     text = "; ".join(filter(None, (one.reason, one.detail, p_text, seed)))
     return Cell(cut_text(text)) if text else None
-
-

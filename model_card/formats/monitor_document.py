@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 from aims_mlflow.model_card.bounds import cut_text
 from aims_mlflow.model_card.card import KeyFigure
 from aims_mlflow.model_card.formats.blocks import verdict_chip
-from aims_mlflow.model_card.formats.document import Document, Items, Part, Share
+from aims_mlflow.model_card.formats.document import Document, Part, Share
 from aims_mlflow.model_card.formats.heads import figure, provenance, verdict_note
-from aims_mlflow.model_card.formats.monitor_inputs import data_blocks, declared_blocks
+from aims_mlflow.model_card.formats.monitor_inputs import data_blocks, declared_blocks, notes_block
 from aims_mlflow.model_card.formats.monitor_judgements import judgement_parts, subject, worst_first
+from aims_mlflow.model_card.formats.numbers import number
 from aims_mlflow.model_card.formats.reading_tables import reading_parts
 from aims_mlflow.model_card.formats.score_view import score_blocks
 from aims_mlflow.model_card.frame import cut
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Set
 
     from aims_mlflow.model_card.formats.document import Figure
     from aims_mlflow.model_card.formats.stamp import Stamp
     from aims_mlflow.monitored import MonitoringReport, Window
-    from aims_mlflow.readings import Judgement
+    from aims_mlflow.readings import GroupRow, Judgement, Scores
 
 #: What a report of each kind of monitor is called.
 _TITLES = {
@@ -36,6 +37,15 @@ _TITLES = {
 }
 #: Figures in the head, and letters of a name there.
 _MAX_FIGURES, _NAME = 6, 60
+#: Below this, four digits of a value do not fit into a figure.
+_SMALL = 0.01
+#: Metrics of groups that disparities are made of.
+_OF_GROUPS = frozenset(
+    {
+        *("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "accuracy"),
+        *("mae", "rmse", "mean_error"),
+    }
+)
 _WORST_FIRST = (Verdict.FAIL, Verdict.INSUFFICIENT, Verdict.PASS)
 
 
@@ -52,23 +62,24 @@ def monitor_document(source: MonitoringReport, stamp: Stamp) -> Document:
         alerts=tuple(_alerts(source)),
         figures=tuple(_figures(source)),
         shares=tuple(Share(name, name.lower(), count) for name, count in counts.items()),
-        shares_label=_judged(len(source.judgements)),
+        shares_label=_thresholds(len(source.judgements)),
         gaps_title="",
         gaps=(),
         parts=tuple(_parts(source)),
         identity=tuple(_identity(source)),
         provenance=provenance(source.schema_version, stamp),
         legend=(
-            "Every value is computed from counts of the data that are named above; no row of them "
-            "is kept. INSUFFICIENT means that nothing was proven either way, and is no pass."
+            "Measured on the data that are named above, of which no row is kept here. ± is the "
+            "largest amount by which a value may be off. INSUFFICIENT means that nothing was "
+            "proven either way, and is no pass."
         ),
     )
 
 
-def _judged(count: int) -> str:
+def _thresholds(count: int) -> str:
     if not count:
         return "No threshold was judged"
-    return f"{count} {'threshold' if count == 1 else 'thresholds'} judged"
+    return f"{count} {'threshold' if count == 1 else 'thresholds'}"
 
 
 def _alerts(report: MonitoringReport) -> Iterator[str]:
@@ -108,29 +119,56 @@ def _figures(report: MonitoringReport) -> Iterator[Figure]:
 
 
 def _judged_figure(judgement: Judgement) -> Figure:
-    place = f"column {cut(judgement.column, _NAME)}" if judgement.column else judgement.part
     found = figure(
         KeyFigure(
             metric=judgement.metric,
             value=judgement.value,
-            dataset=cut(place, _NAME) or None,
-            feature=cut(judgement.feature, _NAME) if judgement.feature else None,
             n=judgement.n,
             limit=judgement.limit,
             verdict=judgement.verdict,
         )
     )
-    return replace(found, label=cut(subject(judgement, parts=False), _NAME))
+    value = number(judgement.value)
+    if judgement.value is not None and abs(judgement.value) < _SMALL:
+        value = replace(value, text=f"{judgement.value:.3g}")
+    return replace(found, label=cut(subject(judgement), _NAME), value=value)
 
 
 def _parts(report: MonitoringReport) -> Iterator[Part]:
     yield from judgement_parts(report)
     yield from reading_parts(report)
     for index, score in enumerate(report.scores, start=1):
-        found = tuple(score_blocks(score, f"dataset-{index}"))
-        yield Part(f"dataset-{index}", f"Measured on {cut(score.dataset, _NAME)}", blocks=found)
+        name = f"dataset-{index}"
+        found = tuple(score_blocks(_relevant(score, report), name))
+        yield Part(name, f"Measured on {cut(score.dataset, _NAME)}", blocks=found)
     yield Part("data", "Data", blocks=tuple(data_blocks(report)))
     yield Part("declared", "Declared", blocks=tuple(declared_blocks(report)))
     if report.notes:
-        notes = Items("Notes", tuple(map(cut_text, report.notes)))
-        yield Part("notes", "Notes", blocks=(notes,))
+        yield Part("notes", "Notes", blocks=(notes_block(report),))
+
+
+def _relevant(score: Scores, report: MonitoringReport) -> Scores:
+    """What the monitor is about: of a bias monitor the groups, of another everything else."""
+    if report.kind != "bias":
+        return score.model_copy(update={"disparities": ()})
+    kept = _OF_GROUPS | {judgement.metric for judgement in report.judgements}
+    overall = tuple(reading for reading in score.overall if reading.metric in kept)
+    if not overall:
+        return score
+    left_out = {"calibration": None, "curve": (), "confusion": (), "classes": None, "slices": None}
+    groups = tuple(
+        found.model_copy(update={"rows": tuple(_of_groups(row, kept) for row in found.rows)})
+        for found in score.groups
+    )
+    methods = {key: how for key, how in score.interval_methods.items() if key in kept}
+    notes = (*score.notes, "metrics that say nothing of groups are in the JSON alone")
+    return score.model_copy(
+        update=left_out
+        | {"overall": overall, "groups": groups, "interval_methods": methods, "notes": notes}
+    )
+
+
+def _of_groups(row: GroupRow, kept: Set[str]) -> GroupRow:
+    return row.model_copy(
+        update={"metrics": {key: value for key, value in row.metrics.items() if key in kept}}
+    )

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aims_mlflow.governance.metrics import METRICS, MetricFamily
 from aims_mlflow.model_card.bounds import cut_text
-from aims_mlflow.model_card.formats.blocks import table, verdict_chip
-from aims_mlflow.model_card.formats.document import Cell, Entry, Items, Pairs, Paragraph, Part
+from aims_mlflow.model_card.formats.blocks import verdict_chip
+from aims_mlflow.model_card.formats.document import (
+    Cell,
+    Column,
+    Entry,
+    Items,
+    Pairs,
+    Paragraph,
+    Part,
+    Table,
+)
 from aims_mlflow.model_card.formats.heads import label
-from aims_mlflow.model_card.formats.numbers import number, off_by
+from aims_mlflow.model_card.formats.numbers import NONE, number, off_by
 from aims_mlflow.model_card.formats.remedies import remedy
 from aims_mlflow.model_card.frame import cut
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aims_mlflow.model_card.formats.document import Block
     from aims_mlflow.monitored import MonitoringReport
@@ -32,17 +43,23 @@ def worst_first(judgements: Iterable[Judgement]) -> list[Judgement]:
     return sorted(judgements, key=lambda j: (_WORST_FIRST.index(j.verdict), _severity(j)))
 
 
-def subject(judgement: Judgement, *, parts: bool = True) -> str:
-    """What a judgement is about: `"column drift of column age"`; without `parts`, its metric."""
+def subject(judgement: Judgement) -> str:
+    """What a judgement is about: `"drift of age"`, `"accuracy by sex"`."""
     words = label(cut(judgement.metric, _NAME))
+    if judgement.column and not _of_requests(judgement):
+        kind = "drift" if judgement.metric == "column_drift" else words
+        words = f"{kind} of {cut(judgement.column, _NAME)}"
     if judgement.limit.startswith("change"):
         words = f"change of {words}"
-    if not parts:
-        return words
-    of = f" of column {cut(judgement.column, _NAME)}" if judgement.column else ""
     by = f" by {cut(judgement.feature, _NAME)}" if judgement.feature else ""
     part = f", {cut(judgement.part, _NAME)}" if judgement.part else ""
-    return f"{words}{of}{by}{part}"
+    return f"{words}{by}{part}"
+
+
+def _of_requests(judgement: Judgement) -> bool:
+    """Whether the column only says where the metric is read."""
+    metric = METRICS.get(judgement.metric)
+    return metric is not None and metric.family is MetricFamily.OPERATION
 
 
 def judgement_parts(report: MonitoringReport) -> Iterator[Part]:
@@ -53,36 +70,35 @@ def judgement_parts(report: MonitoringReport) -> Iterator[Part]:
         for verdict in _WORST_FIRST
     )
     if failed:
-        yield _part("breaches", "What is wrong", failed, report)
+        part = _part("breaches", "What is wrong", failed, report)
+        yield replace(part, blocks=(*_playbook(report), *part.blocks))
     if undecided or report.problems or not found:
-        yield _part("open", "What could not be judged", undecided, report, open_=True)
+        part = _part("open", "What could not be judged", undecided, report)
+        yield replace(part, blocks=(*_open(report), *part.blocks))
     if passed:
-        rows = [_passed(judgement) for judgement in passed[:_MAX_ENTRIES]]
-        held = table(rows, "Thresholds that are met")
-        yield Part("passed", "What passed", blocks=(held, *_more(passed, "that passed")))
+        held = _passed(passed[:_MAX_ENTRIES])
+        yield Part("passed", "What passed", blocks=(held, *_more(passed)))
 
 
-def _part(
-    name: str,
-    title: str,
-    judgements: list[Judgement],
-    report: MonitoringReport,
-    *,
-    open_: bool = False,
-) -> Part:
+def _part(name: str, title: str, judgements: Sequence[Judgement], report: MonitoringReport) -> Part:
     entries = tuple(
         _entry(f"{name}-{index}", judgement, report)
         for index, judgement in enumerate(judgements[:_MAX_ENTRIES], start=1)
     )
-    blocks = [*(_open(report) if open_ else ()), *_more(judgements, "of this verdict")]
-    return Part(name, title, entries=entries, blocks=tuple(blocks))
+    return Part(name, title, entries=entries, blocks=tuple(_more(judgements)))
+
+
+def _playbook(report: MonitoringReport) -> Iterator[Block]:
+    playbook = report.declared.get("playbook")
+    if playbook:
+        yield Paragraph(f"Playbook: {cut_text(str(playbook))}")
 
 
 def _open(report: MonitoringReport) -> Iterator[Block]:
     if not report.judgements:
         yield Paragraph(
             "No threshold was judged, so nothing was proven. Declare one that this monitor "
-            f"measures under `thresholds:` of the system '{report.system_id}'."
+            f"measures under 'thresholds' of the system '{report.system_id}'."
         )
     if report.problems:
         yield Items("What could not be read or measured", texts(report.problems))
@@ -95,52 +111,42 @@ def texts(found: tuple[str, ...]) -> tuple[str, ...]:
     return (*shown, f"and {more:,} more, which the JSON has") if more > 0 else shown
 
 
-def _more(judgements: list[Judgement], words: str) -> Iterator[Block]:
+def _more(judgements: Sequence[Judgement]) -> Iterator[Block]:
     more = len(judgements) - _MAX_ENTRIES
     if more > 0:
-        yield Paragraph(f"{more:,} more {words} are in the JSON.", muted=True)
+        yield Paragraph(f"{more:,} more are in the JSON alone, none of them severer.", muted=True)
 
 
 def _entry(name: str, judgement: Judgement, report: MonitoringReport) -> Entry:
+    title = subject(judgement)
     return Entry(
         id=name,
-        title=subject(judgement),
+        title=title,
         chip=verdict_chip(judgement.verdict),
         origin=f"{judgement.severity} · threshold {judgement.threshold}",
-        blocks=(Paragraph(cut_text(_sentence(judgement.reason))), _facts(judgement, report)),
+        blocks=(
+            Paragraph(cut_text(judgement.reason)),
+            Pairs(title, tuple(_facts(judgement, report))),
+        ),
     )
 
 
-def _facts(judgement: Judgement, report: MonitoringReport) -> Pairs:
+def _facts(judgement: Judgement, report: MonitoringReport) -> Iterator[tuple[str, Cell]]:
     told = judgement.declared
-    rows = [
+    breach = judgement.verdict is Verdict.FAIL
+    rows = (
         ("measured", number(judgement.value, judgement.error_bound)),
         ("limit", Cell(judgement.limit)),
-        ("beyond the limit by", _beyond(judgement)),
-        ("compared with", _optional(judgement.baseline)),
+        ("beyond the limit by", _optional(off_by(judgement) if breach else None)),
+        ("change from", _optional(judgement.baseline)),
         ("rows", _rows(judgement)),
         ("left out", _text("; ".join(texts(judgement.excluded)))),
         ("why this limit", _text(told.get("reason"))),
         ("approved by", _text(told.get("approved_by"))),
         ("to be reviewed by", _text(told.get("review_by"))),
-        ("what to do", _text(_what_to_do(judgement, report))),
-    ]
-    return Pairs("Numbers", tuple((name, cell) for name, cell in rows if cell is not None))
-
-
-def _what_to_do(judgement: Judgement, report: MonitoringReport) -> str | None:
-    playbook = report.declared.get("playbook")
-    if judgement.verdict is not Verdict.FAIL:
-        return remedy(judgement, report)
-    return f"follow the playbook: {playbook}" if playbook else None
-
-
-def _beyond(judgement: Judgement) -> Cell | None:
-    """How far a value is beyond its limit; only a breach is beyond."""
-    if judgement.verdict is not Verdict.FAIL or judgement.value is None:
-        return None
-    beyond = off_by(judgement)
-    return None if beyond is None else number(beyond)
+        ("what to do", None if breach else _text(remedy(judgement, report))),
+    )
+    yield from ((name, cell) for name, cell in rows if cell is not None)
 
 
 def _optional(value: float | None) -> Cell | None:
@@ -160,19 +166,29 @@ def _text(value: Any) -> Cell | None:
     return Cell(cut_text(str(value))) if value not in (None, "") else None
 
 
-def _passed(judgement: Judgement) -> dict[str, Any]:
-    return {
-        "threshold": f"{judgement.threshold} ({judgement.severity})",
-        "measured": subject(judgement),
-        "value": judgement.value,
-        "limit": judgement.limit,
-        "n": judgement.n,
-        "reason": cut_text(judgement.reason),
-    }
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and " " in text[:12] else text
+def _passed(judgements: Sequence[Judgement]) -> Table:
+    return Table(
+        caption="Thresholds that are met",
+        columns=(
+            Column("threshold"),
+            Column("measured"),
+            Column("value", numeric=True),
+            Column("limit"),
+            Column("rows", numeric=True),
+            Column("reason"),
+        ),
+        rows=tuple(
+            (
+                Cell(cut_text(f"{one.threshold} ({one.severity})")),
+                Cell(subject(one)),
+                number(one.value, one.error_bound),
+                Cell(one.limit.replace(" ", "\N{NO-BREAK SPACE}", 1)),
+                _rows(one) or NONE,
+                Cell(cut_text(one.reason)),
+            )
+            for one in judgements
+        ),
+    )
 
 
 def _severity(judgement: Judgement) -> int:

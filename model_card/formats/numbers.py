@@ -1,4 +1,4 @@
-"""Measured numbers of a monitor as cells: the value, how far it may be off, how far it is beyond."""
+"""Measured numbers of a monitor as cells: the value, and how far it may be off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12) of the card and of the report, as the JSON format writes them.
+"""JSON Schemas (2020-12) of the documents, as the JSON format writes them.
 
 Generated from the models, so that they cannot say anything else than the code does:
 `python -m aims_mlflow.model_card.formats.schema` writes them again.
@@ -18,9 +18,10 @@ from aims_mlflow.evidence import EvidenceKind
 from aims_mlflow.model_card.bounds import MAX_ENTRIES
 from aims_mlflow.model_card.card import Card, Completeness
 from aims_mlflow.model_card.evaluation import EvaluationReport
+from aims_mlflow.monitored import EVIDENCE_KINDS, MonitoringReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic_core import core_schema
 
@@ -56,7 +57,7 @@ def card_schema() -> dict[str, Any]:
     schema["$defs"]["Completeness"] = _generated(Completeness)
     properties["rests_on"] = properties.pop("evidence")
     properties["completeness"] = {"$ref": "#/$defs/Completeness"}
-    return _sealed(schema, EvidenceKind.MODEL_CARD)
+    return _sealed(schema, "model_card", EvidenceKind.MODEL_CARD)
 
 
 def report_schema() -> dict[str, Any]:
@@ -77,7 +78,15 @@ def report_schema() -> dict[str, Any]:
         "required": ["count", "sha256", "entries"],
         "additionalProperties": False,
     }
-    return _sealed(schema, EvidenceKind.EVALUATION_REPORT)
+    return _sealed(schema, "evaluation_report", EvidenceKind.EVALUATION_REPORT)
+
+
+def monitoring_schema() -> dict[str, Any]:
+    """The schema of a monitoring report in JSON; the kind of monitor decides what seals it."""
+    schema = _generated(MonitoringReport)
+    del schema["properties"]["run_id"]
+    schema["properties"]["kind"] = {"enum": list(EVIDENCE_KINDS)}
+    return _sealed(schema, "monitoring_report", *dict.fromkeys(EVIDENCE_KINDS.values()))
 
 
 def schema_files() -> dict[str, bytes]:
@@ -85,6 +94,7 @@ def schema_files() -> dict[str, bytes]:
     made = {
         "model_card-1.schema.json": card_schema(),
         "evaluation_report-1.schema.json": report_schema(),
+        "monitoring_report-1.schema.json": monitoring_schema(),
     }
     return {
         name: f"{json.dumps(schema, indent=2, ensure_ascii=False)}\n".encode()
@@ -99,10 +109,9 @@ def published(name: str) -> dict[str, Any]:
     return found
 
 
-def _sealed(schema: dict[str, Any], kind: EvidenceKind) -> dict[str, Any]:
+def _sealed(schema: dict[str, Any], name: str, *kinds: EvidenceKind) -> dict[str, Any]:
     """The schema of a body with its `$id`, and with the evidence that the JSON format adds."""
-    name = kind.value
-    properties = schema["properties"] | {"evidence": _evidence(kind)}
+    properties = schema["properties"] | {"evidence": _evidence(kinds)}
     head = {"$schema": _DIALECT, "$id": f"urn:aims-mlflow:schema:{name}:1"}
     told = {"title": f"aims-mlflow {name.replace('_', ' ')}"}
     return head | schema | told | {"properties": properties, "required": list(properties)}
@@ -130,13 +139,14 @@ def _as_written(schema: Any) -> Any:
     return found | ({"required": list(found["properties"])} if "properties" in found else {})
 
 
-def _evidence(kind: EvidenceKind) -> Mapping[str, Any]:
+def _evidence(kinds: Sequence[EvidenceKind]) -> Mapping[str, Any]:
+    values = [kind.value for kind in kinds]
     return {
         "type": "object",
         "description": "What seals the body: the ledger holds the body without this key.",
         "properties": {
             "id": _SHA256,
-            "kind": {"const": kind.value},
+            "kind": {"const": values[0]} if len(values) == 1 else {"enum": values},
             "version": {"type": "integer", "minimum": 1},
             "supersedes": {"anyOf": [_SHA256, {"type": "null"}]},
         },
