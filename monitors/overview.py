@@ -36,7 +36,7 @@ class Overview(NamedTuple):
         if missing == self.n:
             reason = "no value"
         elif table.families[name] != "temporal":
-            reason = f"values of the type {table.dtypes[name][:100]} are not counted"
+            reason = "values of this type are not counted"
         elif earliest is None:
             reason = "points in time that cannot be read"
         else:

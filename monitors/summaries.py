@@ -7,6 +7,7 @@ reference needs to be.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal
 
 from aims_mlflow.evidence import Frozen, canonical_bytes, digest, normalise
@@ -45,16 +46,20 @@ class Bins(Frozen):
         except OverflowError:
             return math.copysign(math.inf, index)
 
-    def places(self) -> tuple[int, ...]:
-        """Where the mean of each entry lies between its edges, in 64ths."""
-        found = []
+    def counted(self) -> str:
+        """The entries as text: what they span, their rows, and where the mean lies, in 64ths.
+
+        The last digits of a sum depend on the order in which an engine adds; this does not.
+        """
+        edge = lru_cache(maxsize=2)(self.edge)  # an entry often begins where the last one ended
+        words = []
         for first, last, count, total in zip(
             self.first, self.last, self.counts, self.sums, strict=True
         ):
-            low, high = self.edge(first), self.edge(last + 1)
-            share = (total / count - low) / (high - low) if math.inf > high > low else 0.0
-            found.append(round(64 * share))
-        return tuple(found)
+            low, high = edge(first), edge(last + 1)
+            share = (total / count - low) / (high - low) if -math.inf < low < high < math.inf else 0
+            words.append(f"{first} {last} {count} {round(64 * share)}")
+        return ", ".join(words)
 
 
 class ColumnSummary(Frozen):
@@ -119,14 +124,22 @@ class DataSummary(Frozen):
     def digest(self) -> str:
         """SHA-256 of what was counted, whatever the engine and the number of passes.
 
-        The last digits of a sum depend on the order in which an engine adds: of sums only the
-        places of the bins' means count, and the mean and the standard deviation, which follow from
-        them, do not.
+        Of sums it holds no more than `Bins.counted` says; the mean and the standard deviation,
+        which follow from them, are left out.
         """
-        counted: dict[str, Any] = self.model_dump(exclude={"engine", "scans", "notes"})
+        left_out = {"engine": True, "scans": True, "notes": True, "columns": _NOT_COUNTED}
+        counted: dict[str, Any] = self.model_dump(exclude=left_out)
         for column, summary in zip(counted["columns"], self.columns, strict=True):
-            for key in ("dtype", "mean", "std"):
-                del column[key]
             if summary.bins is not None:
-                column["bins"]["sums"] = summary.bins.places()
+                column["bins"]["entries"] = summary.bins.counted()
         return digest(canonical_bytes(normalise(counted)[0]))
+
+
+_NOT_COUNTED: Any = {
+    "__all__": {
+        "dtype": True,
+        "mean": True,
+        "std": True,
+        "bins": {"first", "last", "counts", "sums"},
+    }
+}

@@ -102,7 +102,7 @@ def _full(readings: Sequence[MonitorReading]) -> Table:
             Cell(_name(one, _NAME)),
             _state_cell(one),
             number(one.value, one.error_bound),
-            Cell(one.test) if one.test else NONE,
+            Cell(cut(one.test, _BRIEF)) if one.test else NONE,
             _limit(one),
             _rows(one),
             NONE if one.reference_n is None else Cell(f"{one.reference_n:,}"),
@@ -122,7 +122,7 @@ def _short(readings: Sequence[MonitorReading]) -> Table:
                 Cell(_name(one, _BRIEF)),
                 Cell(_state(one), muted=_state(one) == _SAME),
                 NONE if one.value is None else Cell(f"{one.value:.4g}"),
-                Cell(one.test) if one.test else NONE,
+                Cell(cut(one.test, _BRIEF)) if one.test else NONE,
             )
             for one in readings
         ),
@@ -161,7 +161,7 @@ def _plots(report: MonitoringReport, order: Sequence[MonitorReading]) -> Iterato
 def _caption(one: MonitorReading) -> str:
     value = "" if one.value is None else f" {one.value:.4g}"
     undecided = f", {_UNDECIDED}" if _state(one) == _UNDECIDED else ""
-    return f"{_name(one, _BRIEF)}: {one.test}{value}{undecided}"
+    return f"{_name(one, _BRIEF)}: {cut(one.test, _BRIEF)}{value}{undecided}"
 
 
 def _rank(one: MonitorReading) -> tuple[int, float]:

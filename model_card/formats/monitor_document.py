@@ -55,8 +55,8 @@ def monitor_document(source: MonitoringReport, stamp: Stamp) -> Document:
     counts = {verdict.value: found[verdict] for verdict in _WORST_FIRST if found[verdict]}
     return Document(
         kind=_TITLES.get(source.kind, "Monitoring report"),
-        title=f"{source.monitor}, {_short(source.window)}",
-        system=source.system_id,
+        title=f"{cut(source.monitor, _NAME)}, {_short(source.window)}",
+        system=cut(source.system_id, _NAME),
         verdict=verdict_chip(source.verdict),
         verdict_note=verdict_note(counts),
         alerts=tuple(_alerts(source)),
@@ -91,9 +91,9 @@ def _alerts(report: MonitoringReport) -> Iterator[str]:
 def _identity(report: MonitoringReport) -> Iterator[tuple[str, str]]:
     start, end = report.window.start, report.window.end
     yield "Window", f"{start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC"
-    yield "Monitor", f"{cut_text(report.monitor)} ({report.kind})"
+    yield "Monitor", f"{cut(report.monitor, _NAME)} ({report.kind})"
     yield "Version in production", cut_text(report.model_version or "not known")
-    yield "Declaration in force", report.threshold_config or "none"
+    yield "Declaration in force", cut_text(report.threshold_config or "none")
     if report.run_id:
         yield "Run id", cut_text(report.run_id)
 

@@ -98,7 +98,7 @@ def _open(report: MonitoringReport) -> Iterator[Block]:
     if not report.judgements:
         yield Paragraph(
             "No threshold was judged, so nothing was proven. Declare one that this monitor "
-            f"measures under 'thresholds' of the system '{report.system_id}'."
+            f"measures under 'thresholds' of the system '{cut(report.system_id, _NAME)}'."
         )
     if report.problems:
         yield Items("What could not be read or measured", texts(report.problems))
@@ -123,7 +123,7 @@ def _entry(name: str, judgement: Judgement, report: MonitoringReport) -> Entry:
         id=name,
         title=title,
         chip=verdict_chip(judgement.verdict),
-        origin=f"{judgement.severity} · threshold {judgement.threshold}",
+        origin=f"{judgement.severity} · threshold {cut(judgement.threshold, _NAME)}",
         blocks=(
             Paragraph(cut_text(judgement.reason)),
             Pairs(title, tuple(_facts(judgement, report))),
