@@ -21,6 +21,8 @@ _LEGEND = 20.0
 _MAX_BARS, _MAX_BINS = 12, 40
 _LABEL, _ROW, _BAR, _LETTERS = 70.0, 14.0, 4.5, 15
 _BETWEEN = " to "
+#: The largest share, and what rounding may add to it.
+_ALL = 1 + 1e-9
 
 
 class Side(NamedTuple):
@@ -72,7 +74,8 @@ def in_words(found: ColumnComparison) -> str:
 
 
 def _whole(shares: Sequence[float], count: int) -> tuple[float, ...]:
-    fits = len(shares) == count and all(math.isfinite(s) and s >= 0 for s in shares)
+    # A NaN is in no range.
+    fits = len(shares) == count and all(0 <= share <= _ALL for share in shares)
     return tuple(shares) if fits and count else ()
 
 

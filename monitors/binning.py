@@ -103,6 +103,7 @@ class NumberColumn:
         self._careful = self._exact = False
         self._refined = 0
         self._entries: dict[int, Entry] = {}
+        self._moments = (0.0, 0.0)
         self._values: dict[float, int] | None = None
         self._missing = self._infinite = 0
         self._outside = 0
@@ -151,7 +152,7 @@ class NumberColumn:
         keys = ("i", "n", "z", "low", "high")
         groups = list(zip(*(found[key] for key in keys), strict=True))
         present = [group for group in groups if group[3] is not None]
-        if not self._careful and not all(map(_plain, present)):
+        if not self._careful and not _plain(present):
             self._careful = True
             return "infinite or extremely large values"
         self._outside = sum(int(n or 0) for n in found.get("o", ()))
@@ -161,6 +162,7 @@ class NumberColumn:
         if self._exact:
             return self._take_values({low + 0.0: int(n) for _, n, _, low, _ in present})
         self._entries = entries_of(present)
+        self._moments = moments(self._entries.values(), self._grid)
         return self._next()
 
     def _take_values(self, values: dict[float, int]) -> str | None:
@@ -197,10 +199,7 @@ class NumberColumn:
         entries = self._entries.values()
         if len(entries) > _MANY:
             return True
-        n, spread = (
-            sum(entry.n for entry in entries),
-            moments(self._entries.values(), self._grid)[1],
-        )
+        n, spread = sum(entry.n for entry in entries), self._moments[1]
         wide = [entry for entry in entries if entry.low < entry.high]
         if not wide or not 0 < spread < math.inf:
             return False
@@ -238,9 +237,7 @@ class NumberColumn:
         if self._values is not None:
             values = tuple(sorted(self._values.items()))
             return ColumnSummary(**common, **exact_moments(values), values=values)
-        mean, std = (
-            part * self._grid.scale for part in moments(self._entries.values(), self._grid)
-        )
+        mean, std = (part * self._grid.scale for part in self._moments)
         mean += self._grid.centre
         bins = self._bins()
         if self._far() or not all(map(math.isfinite, (*bins.sums, mean, std))):
@@ -274,14 +271,16 @@ class NumberColumn:
 
     def notes(self) -> Iterable[str]:
         """What a reader should know about the numbers."""
-        large = any(max(abs(e.low), abs(e.high)) > EXACT for e in self._entries.values())
-        if self._family == "integer" and large:
+        large = (max(abs(entry.low), abs(entry.high)) for entry in self._entries.values())
+        if self._family == "integer" and max(large, default=0) > EXACT:
             yield f"{self.name}: integers beyond 2^53 are counted as the nearest 64-bit float"
         if self._table.dtypes[self.name].startswith("Decimal"):
             yield f"{self.name}: decimals are counted as the nearest 64-bit float"
 
 
-def _plain(group: tuple[Any, ...]) -> bool:
-    """Whether the numbers of a bin could be added and placed."""
-    index, _, total, low, high = group
-    return index is not None and all(map(math.isfinite, (index, total, low, high)))
+def _plain(groups: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether the numbers of all bins could be added and placed."""
+    if any(group[0] is None for group in groups):
+        return False
+    # A sum is finite only if all its parts are.
+    return all(math.isfinite(sum(group[part] for group in groups)) for part in (0, 2, 3, 4))

@@ -80,16 +80,12 @@ def entries_of(groups: Iterable[tuple[Any, ...]]) -> dict[int, Entry]:
     """Groups by bin. Engines may tell 0 from -0, which are one bin."""
     found: dict[int, Entry] = {}
     for place, n, total, low, high in groups:
-        index, entry = int(place), Entry(int(n), total, low, high)
+        index = int(place)
         if index in found:
             before = found[index]
-            entry = Entry(
-                before.n + entry.n,
-                before.total + total,
-                min(before.low, low),
-                max(before.high, high),
-            )
-        found[index] = entry
+            n, total = n + before.n, total + before.total
+            low, high = min(low, before.low), max(high, before.high)
+        found[index] = Entry(int(n), total, low, high)
     return found
 
 
@@ -108,17 +104,19 @@ def moments(entries: Collection[Entry], grid: Grid) -> tuple[float, float]:
     n = sum(entry.n for entry in entries)
     if not n:
         return 0.0, 0.0
-    mean = math.fsum(entry.total / n for entry in entries)
+    mean = math.fsum([entry.total / n for entry in entries])
     away = [entry.total / entry.n - mean for entry in entries]
     far = max(map(abs, away)) or max(width(entry, grid) for entry in entries) or 1.0
-    squares = (
+    squares = [
         entry.n / n * ((distance / far) ** 2 + _within(entry, grid) / far / far)
         for entry, distance in zip(entries, away, strict=True)
-    )
+    ]
     return mean, far * math.sqrt(math.fsum(squares))
 
 
 def _within(entry: Entry, grid: Grid) -> float:
+    if entry.low == entry.high:
+        return 0.0
     wide = width(entry, grid)
     if entry.n == 2:
         return wide * wide / 4

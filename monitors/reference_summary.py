@@ -14,6 +14,9 @@ from aims_mlflow.secrets import cleared, is_secret_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import pandas as pd
+    import polars as pl
+
     from aims_mlflow.monitors.summaries import Bins, ColumnSummary, DataSummary
 
 #: What a column is to the model.
@@ -69,7 +72,7 @@ def reference_summary(
     if wanted is not None:
         wanted = list(dict.fromkeys((*wanted, *named.values())))
     try:
-        summary = summarise(frame, columns=wanted, roles=named)
+        summary = summarise(_columnar(frame), columns=wanted, roles=named)
     except AimsError as error:
         # A message is sealed in a gap, and the text of an engine may hold a value of the data.
         raise SourceError(_UNCOUNTED, f"{error.message}. {error.fix}") from error
@@ -157,6 +160,33 @@ def _is_sound(bins: Bins) -> bool:
         and all(first <= last for first, last in ends)
         and all(before[1] < after[0] for before, after in pairwise(ends))
     )
+
+
+def _columnar(frame: Any) -> Any:
+    """A pandas data frame as one of Polars; anything else as it is.
+
+    What converts pandas to Arrow as a whole uses a pool of threads, which takes no work while the
+    interpreter ends, and that is when the data set of a short script is counted.
+    """
+    if type(frame).__module__.partition(".")[0] != "pandas":
+        return frame
+    import polars as pl
+
+    return pl.DataFrame([_series(str(name), frame[name]) for name in frame.columns])
+
+
+def _series(name: str, values: pd.Series[Any]) -> pl.Series:
+    """A column of pandas; one whose values have no type in common holds objects."""
+    import polars as pl
+    import pyarrow as pa
+
+    try:
+        column = pl.from_arrow(pa.table({name: pa.array(values, from_pandas=True)}))
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+        objects = values.astype(object).where(values.notna(), None)
+        return pl.Series(name, objects.to_list(), dtype=pl.Object)
+    assert isinstance(column, pl.DataFrame)
+    return column.to_series()
 
 
 def _listed(columns: Any) -> list[str]:

@@ -294,6 +294,7 @@ def test_autologging_makes_the_reference_of_arrays_and_keeps_what_training_chang
         """
         from sklearn.linear_model import LogisticRegression
         mlflow.sklearn.autolog(log_models=False)
+        frame = pd.concat([frame] * 25)
         x, y = frame[["age", "income"]].to_numpy(), frame["default"].to_numpy(copy=True)
         with mlflow.start_run():
             LogisticRegression().fit(x, y)
@@ -615,11 +616,14 @@ def test_what_is_missing_is_told_with_what_to_do(store):
     assert "unknown" in unknown.notes[0]
 
 
-def test_an_mlflow_that_does_not_answer_is_a_reason(tmp_path):
-    (tmp_path / "folder.db").mkdir()
-    one = found(Tracking(f"sqlite:///{tmp_path / 'folder.db'}"))
-    assert one.summary is None
-    assert one.reason
+def test_an_mlflow_that_does_not_answer_is_a_reason(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nobody = Tracking("http://ada:hunter2@127.0.0.1:1")
+    for reference in (None, "runs:/" + "0" * 32, "models:/loans/1"):
+        one = found(nobody, reference)
+        assert one.summary is None
+        assert "try again" in one.reason
+        assert "hunter2" not in one.reason
 
 
 def test_a_source_is_no_saved_reference():

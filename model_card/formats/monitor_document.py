@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aims_mlflow.model_card.bounds import cut_text
+from aims_mlflow.model_card.bounds import cut_text, cut_texts, plain
 from aims_mlflow.model_card.card import KeyFigure
 from aims_mlflow.model_card.formats.blocks import verdict_chip
 from aims_mlflow.model_card.formats.document import Document, Part, Share
@@ -17,7 +17,7 @@ from aims_mlflow.model_card.formats.numbers import number
 from aims_mlflow.model_card.formats.reading_tables import reading_parts
 from aims_mlflow.model_card.formats.score_view import score_blocks
 from aims_mlflow.model_card.frame import cut
-from aims_mlflow.readings import Verdict
+from aims_mlflow.readings import Scores, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aims_mlflow.model_card.formats.document import Figure
     from aims_mlflow.model_card.formats.stamp import Stamp
     from aims_mlflow.monitored import MonitoringReport, Window
-    from aims_mlflow.readings import GroupRow, Judgement, Scores
+    from aims_mlflow.readings import GroupRow, Judgement
 
 #: What a report of each kind of monitor is called.
 _TITLES = {
@@ -139,8 +139,9 @@ def _parts(report: MonitoringReport) -> Iterator[Part]:
     yield from reading_parts(report)
     for index, score in enumerate(report.scores, start=1):
         name = f"dataset-{index}"
-        found = tuple(score_blocks(_relevant(score, report), name))
-        yield Part(name, f"Measured on {cut(score.dataset, _NAME)}", blocks=found)
+        bounded = Scores.model_validate(cut_texts(plain(_relevant(score, report))))
+        title = f"Measured on {cut(score.dataset, _NAME)}"
+        yield Part(name, title, blocks=tuple(score_blocks(bounded, name)))
     yield Part("data", "Data", blocks=tuple(data_blocks(report)))
     yield Part("declared", "Declared", blocks=tuple(declared_blocks(report)))
     if report.notes:

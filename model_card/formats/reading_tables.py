@@ -115,9 +115,7 @@ def _by_column(readings: Sequence[MonitorReading], report: MonitoringReport) -> 
         more = len(spotless) - _BRIEF
         names = ", ".join(cut(name, _NAME) for name in spotless[:_BRIEF])
         words = f"{names} and {more:,} more" if more > 0 else names
-        yield Paragraph(
-            f"0 in every measure, now and in the reference ({len(spotless):,}): {words}"
-        )
+        yield Paragraph(f"0 in every measure ({len(spotless):,} columns): {words}")
 
 
 def _is_spotless(one: MonitorReading) -> bool:
