@@ -140,5 +140,5 @@ class MonitoringReport(Frozen):
     notes: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
-        """What is sealed: everything but the run that carries it."""
-        return self.model_dump(mode="json", exclude={"run_id"})
+        """What is sealed, before `normalise`: everything but the run that carries it."""
+        return self.model_dump(exclude={"run_id"})

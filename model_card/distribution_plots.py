@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 194.0, 136.0
 _LEGEND = 20.0
 #: Bars of categories and of numbers that are drawn; a comparison has no more of its own.
 _MAX_BARS, _MAX_BINS = 12, 40
-_LABEL, _ROW, _BAR, _LETTERS = 70.0, 14.0, 4.5, 15
+_LABEL, _ROW, _BAR, _LETTERS = 71.0, 14.0, 4.5, 14
 _BETWEEN = " to "
 #: The largest share, and what rounding may add to it.
 _ALL = 1 + 1e-9

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.monitors.engines import number
 from aims_mlflow.monitors.grids import (
     EXACT,
-    Entry,
+    Entries,
     Grid,
     choose_grid,
     entries_of,
     exact_moments,
     moments,
-    width,
+    widths,
 )
 from aims_mlflow.monitors.summaries import FEW_VALUES, Bins, ColumnSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import narwhals as nw
 
     from aims_mlflow.governance.monitoring import Expectation
     from aims_mlflow.monitors.engines import Table
+    from aims_mlflow.monitors.grids import Floats
     from aims_mlflow.monitors.summaries import Family
 
 #: Bins are too coarse where the values of one are spread over more of the standard deviation.
@@ -74,7 +74,7 @@ class NumberColumn:
     Args:
         name: The column.
         table: The data.
-        sample: Some of its values, finite ones.
+        sample: Some of its values (k,); those that are not finite are left out.
         like: The same column of the reference, whose bins are used where it has some.
         expectation: What its values are to be.
     """
@@ -83,28 +83,28 @@ class NumberColumn:
         self,
         name: str,
         table: Table,
-        sample: Iterable[float] = (),
+        sample: Floats,
         like: ColumnSummary | None = None,
         expectation: Expectation | None = None,
     ) -> None:
+        import numpy as np
+
         self.name = name
         self._table = table
         self._family: Family = table.families[name]
         self._expectation = expectation
-        counts = Counter(sample)
-        self._few = len(counts) <= FEW_VALUES
+        finite = sample[np.isfinite(sample)]
+        self._few = len(np.unique(finite)) <= FEW_VALUES
         bins = like.bins if like is not None else None
         self._fixed = bins is not None
         self._grid = (
-            choose_grid(counts.items())
-            if bins is None
-            else Grid(bins.centre, bins.scale, bins.per_unit)
+            choose_grid(finite) if bins is None else Grid(bins.centre, bins.scale, bins.per_unit)
         )
         self._careful = self._exact = False
         self._refined = 0
-        self._entries: dict[int, Entry] = {}
+        self._entries: Entries | None = None
         self._moments = (0.0, 0.0)
-        self._values: dict[float, int] | None = None
+        self._values: tuple[tuple[float, int], ...] | None = None
         self._missing = self._infinite = 0
         self._outside = 0
 
@@ -147,41 +147,38 @@ class NumberColumn:
             size = nw.when(a < 1e8).then(size).otherwise((a + _TINY).log() + math.log(2))
         return (z / (a + _TINY) * size * float(self._grid.per_unit)).floor()
 
-    def take(self, found: Mapping[str, Sequence[Any]]) -> str | None:
+    def take(self, found: Mapping[str, Floats]) -> str | None:
         """Take the answer to `ask`, by column. Returns why another one is needed, or None."""
-        keys = ("i", "n", "z", "low", "high")
-        groups = list(zip(*(found[key] for key in keys), strict=True))
-        present = [group for group in groups if group[3] is not None]
-        if not self._careful and not _plain(present):
+        import numpy as np
+
+        present = ~np.isnan(found["low"])
+        numbers = (found[key][present] for key in ("i", "z", "low", "high"))
+        if not self._careful and not all(np.isfinite(part).all() for part in numbers):
             self._careful = True
             return "infinite or extremely large values"
-        self._outside = sum(int(n or 0) for n in found.get("o", ()))
-        self._infinite = sum(int(n or 0) for n in found.get("f", ()))
-        rest = sum(int(group[1]) for group in groups if group[3] is None)
-        self._missing = rest - self._infinite
+        self._outside = int(found["o"].sum()) if "o" in found else 0
+        self._infinite = int(found["f"].sum()) if "f" in found else 0
+        self._missing = int(found["n"][~present].sum()) - self._infinite
+        entries = entries_of(found)
         if self._exact:
-            return self._take_values({low + 0.0: int(n) for _, n, _, low, _ in present})
-        self._entries = entries_of(present)
-        self._moments = moments(self._entries.values(), self._grid)
-        return self._next()
+            self._exact = self._few = False
+            if len(entries.n) <= FEW_VALUES:
+                self._values = _values(entries)
+                return None
+        else:
+            self._entries = entries
+            self._moments = moments(entries, self._grid)
+        return self._next(self._entries or entries)
 
-    def _take_values(self, values: dict[float, int]) -> str | None:
-        self._exact = self._few = False
-        if len(values) > FEW_VALUES:
-            return self._next()
-        self._values = values
-        return None
-
-    def _next(self) -> str | None:
+    def _next(self, entries: Entries) -> str | None:
         if self._fixed:
             return None
-        entries = self._entries.values()
-        few = len(entries) <= FEW_VALUES
-        if few and all(entry.low == entry.high for entry in entries):
-            self._values = {entry.low + 0.0: entry.n for entry in entries}
+        few = len(entries.n) <= FEW_VALUES
+        if few and entries.single:
+            self._values = _values(entries)
             return None
-        if self._refined < _REFINEMENTS and self._unfit():
-            grid = self._better()
+        if self._refined < _REFINEMENTS and self._unfit(entries):
+            grid = _better(entries)
             if abs(math.log2(grid.scale / self._grid.scale)) > 1 or self._away(grid.centre) > 1:
                 self._refined += 1
                 self._grid = grid
@@ -194,34 +191,24 @@ class NumberColumn:
     def _away(self, centre: float) -> float:
         return abs(centre / self._grid.scale - self._grid.centre / self._grid.scale)
 
-    def _unfit(self) -> bool:
+    def _unfit(self, entries: Entries) -> bool:
         """Whether bins are far too many, or hold values that are too wide apart, or too many."""
-        entries = self._entries.values()
-        if len(entries) > _MANY:
+        if len(entries.n) > _MANY:
             return True
-        n, spread = sum(entry.n for entry in entries), self._moments[1]
-        wide = [entry for entry in entries if entry.low < entry.high]
-        if not wide or not 0 < spread < math.inf:
+        spread = self._moments[1]
+        if entries.single or not 0 < spread < math.inf:
             return False
-        apart = math.fsum(entry.n / n * width(entry, self._grid) for entry in wide)
-        return apart > _COARSE * spread or max(entry.n for entry in wide) > _FULL * n
-
-    def _better(self) -> Grid:
-        # A bin's values are thought to lie at its extremes and between them.
-        return choose_grid(
-            (low + (high - low) * share, n / 5)
-            for n, _total, low, high in self._entries.values()
-            for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-        )
+        apart = float((entries.n / entries.rows * widths(entries, self._grid)).sum())
+        fullest = float(entries.n[entries.low < entries.high].max())
+        return apart > _COARSE * spread or fullest > _FULL * entries.rows
 
     @property
     def counted(self) -> int:
         """The rows that were seen."""
-        return sum(entry.n for entry in self._entries.values()) + self._missing + self._infinite
+        return (self._entries.rows if self._entries else 0) + self._missing + self._infinite
 
     def summary(self, n: int, dtype: str) -> ColumnSummary:
         """The column as counted. `n` are the rows of the data."""
-        extremes = [edge for entry in self._entries.values() for edge in (entry.low, entry.high)]
         common: dict[str, Any] = {
             "name": self.name,
             "family": self._family,
@@ -231,56 +218,58 @@ class NumberColumn:
             "infinite": self._infinite,
             "outside": None if self._expectation is None else self._outside,
         }
-        if not extremes:
+        entries = self._entries
+        if entries is None or not entries.rows:
             return ColumnSummary(**common, distinct=0, values=())
-        common |= {"minimum": min(extremes) + 0.0, "maximum": max(extremes) + 0.0}
+        common |= {"minimum": float(entries.low.min()), "maximum": float(entries.high.max())}
         if self._values is not None:
-            values = tuple(sorted(self._values.items()))
-            return ColumnSummary(**common, **exact_moments(values), values=values)
+            return ColumnSummary(**common, **exact_moments(self._values), values=self._values)
         mean, std = (part * self._grid.scale for part in self._moments)
         mean += self._grid.centre
-        bins = self._bins()
-        if self._far() or not all(map(math.isfinite, (*bins.sums, mean, std))):
+        bins = self._bins(entries)
+        far = float(abs(entries.index).max()) > math.asinh(_FAR / 2) * self._grid.per_unit
+        if far or not all(map(math.isfinite, (*bins.sums, mean, std))):
             reason = "its values differ by too many orders of magnitude to be added"
             return ColumnSummary(**common, uncounted=reason)
-        common |= {"mean": mean, "std": std}
-        single = all(entry.low == entry.high for entry in self._entries.values())
-        return ColumnSummary(**common, bins=bins, distinct=len(self._entries) if single else None)
+        distinct = len(entries.n) if entries.single else None
+        return ColumnSummary(**common, mean=mean, std=std, bins=bins, distinct=distinct)
 
-    def _far(self) -> bool:
-        edge = math.asinh(_FAR / 2) * self._grid.per_unit
-        return any(abs(index) > edge for index in self._entries)
+    def _bins(self, entries: Entries) -> Bins:
+        import numpy as np
 
-    def _bins(self) -> Bins:
         centre, scale, per_unit = self._grid
-        indices = tuple(sorted(self._entries))
-        entries = [self._entries[index] for index in indices]
-        means = (
-            min(max(centre + scale * (entry.total / entry.n), entry.low), entry.high)
-            for entry in entries
-        )
+        with np.errstate(over="ignore"):
+            means = (centre + scale * (entries.total / entries.n)).clip(entries.low, entries.high)
+            sums = entries.n * means
+        indices = tuple(map(int, entries.index))
         return Bins(
             centre=centre,
             scale=scale,
             per_unit=per_unit,
             first=indices,
             last=indices,
-            counts=tuple(entry.n for entry in entries),
-            sums=tuple(entry.n * mean for entry, mean in zip(entries, means, strict=True)),
+            counts=tuple(map(int, entries.n)),
+            sums=tuple(sums.tolist()),
         )
 
     def notes(self) -> Iterable[str]:
         """What a reader should know about the numbers."""
-        large = (max(abs(entry.low), abs(entry.high)) for entry in self._entries.values())
-        if self._family == "integer" and max(large, default=0) > EXACT:
+        entries = self._entries
+        extremes = (0.0, *entries.low[:1], *entries.high[-1:]) if entries else (0.0,)
+        if self._family == "integer" and max(map(abs, extremes)) > EXACT:
             yield f"{self.name}: integers beyond 2^53 are counted as the nearest 64-bit float"
         if self._table.dtypes[self.name].startswith("Decimal"):
             yield f"{self.name}: decimals are counted as the nearest 64-bit float"
 
 
-def _plain(groups: Sequence[tuple[Any, ...]]) -> bool:
-    """Whether the numbers of all bins could be added and placed."""
-    if any(group[0] is None for group in groups):
-        return False
-    # A sum is finite only if all its parts are.
-    return all(math.isfinite(sum(group[part] for group in groups)) for part in (0, 2, 3, 4))
+def _values(entries: Entries) -> tuple[tuple[float, int], ...]:
+    return tuple(zip(entries.low.tolist(), map(int, entries.n), strict=True))
+
+
+def _better(entries: Entries) -> Grid:
+    """Bins for what the first ones hold: values at the extremes of each, and between them."""
+    import numpy as np
+
+    shares = np.linspace(0, 1, 5)
+    points = entries.low + np.outer(shares, entries.high - entries.low)
+    return choose_grid(points.ravel(), np.tile(entries.n / len(shares), len(shares)))

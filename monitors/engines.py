@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import narwhals as nw
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from aims_mlflow.monitors.summaries import Family
@@ -185,6 +187,23 @@ def values_of(found: nw.DataFrame[Any] | Failed) -> dict[str, list[Any]]:
         return {column.name: column.to_list() for column in frame.iter_columns()}
     table = frame.to_arrow()
     return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def numbers_of(found: nw.DataFrame[Any] | Failed) -> dict[str, npt.NDArray[np.float64]]:
+    """The columns of a result as floats, NaN where a value is missing.
+
+    Raises:
+        SourceError: The engine could not answer.
+    """
+    import numpy as np
+
+    frame = _read(found)
+    if frame.implementation.is_polars():
+        columns = {column.name: column.to_numpy() for column in frame.iter_columns()}
+    else:
+        table = frame.to_arrow()
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    return {name: np.asarray(column, dtype=np.float64) for name, column in columns.items()}
 
 
 def _read(found: nw.DataFrame[Any] | Failed) -> nw.DataFrame[Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from fractions import Fraction
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 #: Bins per unit of asinh: of normal data between 512 and 1024 per standard deviation.
 PER_UNIT = 512
@@ -25,16 +28,47 @@ class Grid(NamedTuple):
     per_unit: int = PER_UNIT
 
 
-class Entry(NamedTuple):
-    """A bin's rows, the sum of their (value - centre) / scale, and their extremes."""
+class Entries(NamedTuple):
+    """Bins with rows, ascending: `index`, rows, sum of (value - centre) / scale, extremes; all (k,)."""
 
-    n: int
-    total: float
-    low: float
-    high: float
+    index: Floats
+    n: Floats
+    total: Floats
+    low: Floats
+    high: Floats
+
+    @property
+    def rows(self) -> int:
+        """The rows of all bins."""
+        return int(self.n.sum())
+
+    @property
+    def single(self) -> bool:
+        """Whether every bin holds one value only, however often."""
+        return bool((self.low == self.high).all())
 
 
-def choose_grid(values: Iterable[tuple[float, float]]) -> Grid:
+def entries_of(found: Mapping[str, Floats]) -> Entries:
+    """The bins of an answer by column, where missing values have NaN as `low`.
+
+    Engines may tell 0 from -0, which are one bin.
+    """
+    import numpy as np
+
+    present = ~np.isnan(found["low"])
+    order = np.argsort(found["i"][present], kind="stable")
+    index, n, total, low, high = (
+        found[key][present][order] for key in ("i", "n", "z", "low", "high")
+    )
+    starts = np.flatnonzero(np.diff(index, prepend=np.nan) != 0)
+    if len(starts) < len(index):
+        index = index[starts]
+        n, total = (np.add.reduceat(part, starts) for part in (n, total))
+        low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+    return Entries(index, n, total, low + 0.0, high + 0.0)
+
+
+def choose_grid(values: Floats, weights: Floats | None = None) -> Grid:
     """Bins for values like these: the median, and a power of two near the standard deviation.
 
     The interquartile range of a normal distribution is 1.35 standard deviations; where it is 0,
@@ -42,19 +76,24 @@ def choose_grid(values: Iterable[tuple[float, float]]) -> Grid:
     is rounded to a 16th of the scale: it is the value of a row.
 
     Args:
-        values: Finite numbers, and how often each occurs.
+        values: Finite numbers (k,).
+        weights: How often each occurs (k,); once where absent.
     """
-    pairs = sorted(values)
-    if not pairs:
+    import numpy as np
+
+    if not len(values):
         return Grid(0.0, 1.0)
-    mass = list(accumulate(n for _, n in pairs))
+    order = np.argsort(values, kind="stable")
+    points = values[order]
+    mass = np.cumsum(np.ones(len(points)) if weights is None else weights[order])
 
     def quantile(share: float) -> float:
-        return pairs[min(bisect_left(mass, share * mass[-1]), len(pairs) - 1)][0]
+        at = int(np.searchsorted(mass, share * mass[-1]))
+        return float(points[min(at, len(points) - 1)])
 
     centre = quantile(0.5)
-    for tail, width in ((0.25, 1.349), (0.1, 2.563), (0.01, 4.653), (0.0, 8.0)):
-        spread = quantile(1 - tail) / width - quantile(tail) / width
+    for tail, wide in ((0.25, 1.349), (0.1, 2.563), (0.01, 4.653), (0.0, 8.0)):
+        spread = quantile(1 - tail) / wide - quantile(tail) / wide
         if spread > 0:
             return _rounded(centre, spread)
     return _rounded(centre, abs(centre) / 1024 or 1.0)
@@ -76,55 +115,44 @@ def index_of(value: float, grid: Grid) -> int:
     return math.floor(math.asinh(scaled) * grid.per_unit)
 
 
-def entries_of(groups: Iterable[tuple[Any, ...]]) -> dict[int, Entry]:
-    """Groups by bin. Engines may tell 0 from -0, which are one bin."""
-    found: dict[int, Entry] = {}
-    for place, n, total, low, high in groups:
-        index = int(place)
-        if index in found:
-            before = found[index]
-            n, total = n + before.n, total + before.total
-            low, high = min(low, before.low), max(high, before.high)
-        found[index] = Entry(int(n), total, low, high)
-    return found
+def widths(entries: Entries, grid: Grid) -> Floats:
+    """How far apart the extremes of each bin are (k,), in scales."""
+    return entries.high / grid.scale - entries.low / grid.scale
 
 
-def width(entry: Entry, grid: Grid) -> float:
-    """How far apart the extremes of a bin are, in scales."""
-    return entry.high / grid.scale - entry.low / grid.scale
-
-
-def moments(entries: Collection[Entry], grid: Grid) -> tuple[float, float]:
+def moments(entries: Entries, grid: Grid) -> tuple[float, float]:
     """Mean and standard deviation (ddof 0) of all bins, in scales from the centre.
 
     Within a bin of more than three values they are thought to be spread evenly between its
     extremes, an error of at most a quarter of the squared width of a bin. NaN or infinite where
     values are too far apart to be added.
     """
-    n = sum(entry.n for entry in entries)
-    if not n:
+    import numpy as np
+
+    if not entries.rows:
         return 0.0, 0.0
-    mean = math.fsum([entry.total / n for entry in entries])
-    away = [entry.total / entry.n - mean for entry in entries]
-    far = max(map(abs, away)) or max(width(entry, grid) for entry in entries) or 1.0
-    squares = [
-        entry.n / n * ((distance / far) ** 2 + _within(entry, grid) / far / far)
-        for entry, distance in zip(entries, away, strict=True)
-    ]
-    return mean, far * math.sqrt(math.fsum(squares))
+    with np.errstate(all="ignore"):
+        share = entries.n / entries.rows
+        means = entries.total / entries.n
+        mean = float((share * means).sum())
+        away, wide = means - mean, widths(entries, grid)
+        far = float(np.abs(away).max() or wide.max() or 1.0)
+        squares = share * ((away / far) ** 2 + _within(entries, grid) / far / far)
+        return mean, far * math.sqrt(float(squares.sum()))
 
 
-def _within(entry: Entry, grid: Grid) -> float:
-    if entry.low == entry.high:
-        return 0.0
-    wide = width(entry, grid)
-    if entry.n == 2:
-        return wide * wide / 4
-    if entry.n == 3:
-        low = entry.low / grid.scale - grid.centre / grid.scale
-        values = (low, low + wide, entry.total - low - (low + wide))
-        return math.fsum((value - entry.total / 3) ** 2 for value in values) / 3
-    return wide * wide / 12
+def _within(entries: Entries, grid: Grid) -> Floats:
+    """The variance within each bin (k,): exact for up to three values, else of even spread."""
+    import numpy as np
+
+    wide = widths(entries, grid)
+    low = entries.low / grid.scale - grid.centre / grid.scale
+    mean = entries.total / 3
+    third = entries.total - low - (low + wide)
+    of_three = ((low - mean) ** 2 + (low + wide - mean) ** 2 + (third - mean) ** 2) / 3
+    square = wide * wide
+    found = np.select([entries.n == 2, entries.n == 3], [square / 4, of_three], square / 12)
+    return np.where(wide > 0, found, 0.0)
 
 
 def exact_moments(values: Sequence[tuple[float, int]]) -> dict[str, Any]:

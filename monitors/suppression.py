@@ -130,8 +130,11 @@ def _joined(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
 
 def _binned(values: Iterable[tuple[Any, int]]) -> Bins:
     """Numbers that were counted value by value, in bins."""
+    import numpy as np
+
     pairs = [(float(value), count) for value, count in values]
-    grid = choose_grid(pairs)
+    points, counts = np.array(pairs).T
+    grid = choose_grid(points, counts)
     found: dict[int, tuple[int, float]] = {}
     for value, count in pairs:
         index = index_of(value, grid)

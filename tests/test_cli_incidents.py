@@ -77,7 +77,8 @@ class Project:
             judgements=(judgement,),
         )
         with Ledger.open(self.uri) as ledger:
-            identity = self.seal(ledger, EvidenceKind.DATA_QUALITY_REPORT, report.body())
+            body, _ = normalise(report.body())
+            identity = self.seal(ledger, EvidenceKind.DATA_QUALITY_REPORT, body)
             update(ledger, report, evidence_id=identity, now=NOW, actor="job", source="monitor")
 
     def seal(self, ledger: Ledger, kind: EvidenceKind, body: dict, *, at=NOW) -> str:

@@ -348,3 +348,17 @@ def test_drift_of_bike_sharing_is_found_as_evidently_finds_it(project, split):
     else:
         assert "count" in drifted
         assert "temp" not in drifted
+
+
+def test_hostile_names_of_columns_are_sealed_and_shown_as_text(project):
+    hostile = ["<script>alert(1)</script>", "a\x00b", "\u202egnp.exe", "x" * 5000, "a/../b", "é"]
+    frame = rows(2000, 0.0, 1)
+    for name in hostile:
+        frame[name] = frame["income"]
+    done = run(project, "drift", current=frame, reference=frame)
+    read = {r.column for r in done.report.readings if r.column and r.value is not None}
+    assert set(hostile) <= read
+    client = mlflow.MlflowClient()
+    (page,) = [a.path for a in client.list_artifacts(done.run_id, "aims") if "html" in a.path]
+    text = Path(client.download_artifacts(done.run_id, page)).read_text("utf-8")
+    assert "<script" not in text

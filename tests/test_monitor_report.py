@@ -221,6 +221,17 @@ def test_each_column_has_its_test_score_limit_and_rows(twenty):
         assert text in html
 
 
+def test_what_is_true_of_every_column_is_said_once(twenty):
+    noted = tuple(
+        one.model_copy(update={"detail": "counted by hand", "error_bound": 0.0})
+        for one in twenty.readings
+    )
+    for page in both(twenty.model_copy(update={"readings": noted[1:]})):
+        assert page.count("counted by hand") == 1
+    for page in both(twenty.model_copy(update={"readings": (*twenty.readings[:5], *noted[5:])})):
+        assert page.count("counted by hand") == len(noted) - 5
+
+
 def test_twenty_columns_make_a_small_page_that_needs_nothing_else(twenty):
     page = render_monitoring(twenty, STAMP)["html"]
     assert len(page) < 150_000

@@ -10,7 +10,7 @@ from aims_mlflow.errors import AimsError, LeaseLostError, MonitorError, UsageErr
 from aims_mlflow.evidence import Draft, EvidenceKind, Subject, SubjectType, normalise
 from aims_mlflow.governance.monitoring import duration
 from aims_mlflow.incidents import update
-from aims_mlflow.monitored import MonitoringReport
+from aims_mlflow.monitored import EVIDENCE_KINDS, MonitoringReport
 from aims_mlflow.monitoring.deadline import within
 from aims_mlflow.monitoring.history import remember
 from aims_mlflow.monitoring.measuring import Measured, Task, measure
@@ -35,15 +35,6 @@ if TYPE_CHECKING:
     from aims_mlflow.tracking import Tracking
     from aims_mlflow.workspace import Workspace
 
-#: What an execution is sealed as.
-_KINDS: dict[str, EvidenceKind] = {
-    "drift": EvidenceKind.DRIFT_REPORT,
-    "quality": EvidenceKind.DATA_QUALITY_REPORT,
-    "bias": EvidenceKind.BIAS_REPORT,
-    "performance": EvidenceKind.EVALUATION_REPORT,
-    "operation": EvidenceKind.EVENT_LOG,
-    "custom": EvidenceKind.EVENT_LOG,
-}
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INSUFFICIENT: 2}
 #: Attempts after which a source that cannot be read is what the window's evidence says.
 LAST_ATTEMPT = 3
@@ -313,17 +304,17 @@ def _items(report: MonitoringReport, run_id: str, evidently: bytes | None) -> It
     """The report, then an alert for each breach."""
     from aims_mlflow.model_card.formats.monitor_view import render_monitoring
 
-    kind = _KINDS[report.kind]
+    kind = EVIDENCE_KINDS[report.kind]
 
     def render(stamp: Stamp) -> dict[str, bytes]:
-        documents = render_monitoring(report, stamp)
+        documents = render_monitoring(report.model_copy(update={"run_id": run_id}), stamp)
         return documents if evidently is None else {**documents, "evidently.html": evidently}
 
     drafted = _draft(kind, report, _subject(report, kind, run_id), report.body())
     yield Planned(drafted, kind.value, render)
     for judgement in report.judgements:
         if judgement.verdict is Verdict.FAIL:
-            yield _alert(report, run_id, judgement.model_dump(mode="json"), drafted)
+            yield _alert(report, run_id, judgement.model_dump(), drafted)
 
 
 def _alert(
@@ -335,7 +326,7 @@ def _alert(
         "schema_version": "aims.alert/1",
         "system_id": report.system_id,
         "monitor": report.monitor,
-        "window": report.window.model_dump(mode="json"),
+        "window": report.window.model_dump(),
         "judgement": judgement,
         "report": {"kind": drafted.kind.value, "content_digest": drafted.content_digest()},
     }

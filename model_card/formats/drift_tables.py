@@ -66,7 +66,11 @@ def _whole(report: MonitoringReport) -> Iterator[Block]:
 
 def _tables(order: Sequence[MonitorReading]) -> Iterator[Block]:
     foremost = _foremost(order)
-    yield _full(foremost)
+    said = {cell.text if (cell := _note(one)) else "" for one in order}
+    alike = len(said) == 1 and said != {""}
+    yield _full(foremost, noted=not alike and any(map(_note, foremost)))
+    if alike:
+        yield Paragraph(f"Of every column: {said.pop()}.", muted=True)
     shown = set(map(id, foremost))
     rest = [one for one in order if id(one) not in shown]
     if rest:
@@ -85,8 +89,7 @@ def _foremost(order: Sequence[MonitorReading]) -> list[MonitorReading]:
     return [*decided[: _FULL - len(open_)], *open_]
 
 
-def _full(readings: Sequence[MonitorReading]) -> Table:
-    noted = any(map(_note, readings))
+def _full(readings: Sequence[MonitorReading], *, noted: bool) -> Table:
     columns = [
         Column("column"),
         Column("drift"),
@@ -159,7 +162,8 @@ def _plots(report: MonitoringReport, order: Sequence[MonitorReading]) -> Iterato
 
 
 def _caption(one: MonitorReading) -> str:
-    value = "" if one.value is None else f" {one.value:.4g}"
+    sign = ", p = " if _by_p_value(one) else " "
+    value = "" if one.value is None else f"{sign}{one.value:.4g}"
     undecided = f", {_UNDECIDED}" if _state(one) == _UNDECIDED else ""
     return f"{_name(one, _BRIEF)}: {cut(one.test, _BRIEF)}{value}{undecided}"
 

@@ -62,7 +62,9 @@ def _source(data: ObservedData) -> Iterator[tuple[str, Cell]]:
 
 def declared_blocks(report: MonitoringReport) -> Iterator[Block]:
     """The monitor and the thresholds as declared, and the digest of the declaration."""
-    rows = [(cut_text(humanise(key)), Cell(_value(value))) for key, value in report.declared.items()]
+    rows = [
+        (cut_text(humanise(key)), Cell(_value(value))) for key, value in report.declared.items()
+    ]
     digest = report.threshold_config or "none: no declaration was in force"
     rows.append(("SHA-256 of the system's declaration", Cell(digest)))
     yield Pairs("The monitor as declared", tuple(rows))
