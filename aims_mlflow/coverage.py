@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.evidence import MONITOR_REPORTS, EvidenceKind, Frozen, UtcDatetime
+from aims_mlflow.ledger.histories import Histories
 from aims_mlflow.scope import KIND_HISTORY, KIND_MONITOR
 from aims_mlflow.sweeps import SUFFIX, below, fingerprint, needed, rule_for
 from aims_mlflow.tracking import moment
 from aims_mlflow.tracking.children import RunHead, head_of
-from aims_mlflow.tracking.monitor_runs import history_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,17 +91,17 @@ class _MonitorRuns:
     """
 
     def __init__(self, tracking: Tracking, ledger: Ledger) -> None:
-        self._tracking = tracking
-        self._sealed = ledger.captured_runs(MONITOR_REPORTS)
+        # A training run has a run record; the report of a monitor stands alone.
+        self._sealed = ledger.captured_runs(MONITOR_REPORTS) - ledger.captured_runs()
+        self._histories = Histories(ledger.database, tracking.uri_shown).run_ids()
+        self._now = datetime.now(UTC)
 
     def made(self, head: RunHead) -> bool:
-        """Whether a monitor made the run."""
+        """Whether a monitor made the run, or is at work on it."""
         if head.kind == KIND_MONITOR:
-            return head.run_id in self._sealed or not head.terminated
-        if head.kind == KIND_HISTORY and head.system:
-            name = self._tracking.experiment_name(head.experiment_id)
-            return name == history_experiment(head.system)
-        return False
+            at_work = not head.terminated and self._now - moment(head.started) <= STALE_AFTER
+            return at_work or head.run_id in self._sealed
+        return head.kind == KIND_HISTORY and head.run_id in self._histories
 
 
 @dataclass(frozen=True)

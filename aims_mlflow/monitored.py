@@ -116,9 +116,10 @@ class MonitoringReport(Frozen):
     """One execution of one monitor: what is sealed, and what the documents are rendered from.
 
     `threshold_config` is the content digest of the system's declaration that was in force.
-    `model_version` is the version in production at that time, as `name/version`. `problems` are
-    what could not be read or measured; each withholds a PASS from what depends on it. `scores`
-    are those of a bias or performance monitor.
+    `model_version` is the version in production at that time, as `name/version`. `given` names the
+    sources that a person gave in place of the declared ones: such a report may show a breach, and
+    never a recovery. `problems` are what could not be read or measured; each withholds a PASS from
+    what depends on it. `scores` are those of a bias or performance monitor.
     """
 
     schema_version: Literal["aims.monitoring_report/1"] = "aims.monitoring_report/1"
@@ -135,6 +136,7 @@ class MonitoringReport(Frozen):
     declared: dict[str, Any] = {}
     threshold_config: str | None = None
     model_version: str | None = None
+    given: tuple[str, ...] = ()
     run_id: str | None = None
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

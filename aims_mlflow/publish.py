@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.evidence import EvidenceKind, Subject, SubjectType
 from aims_mlflow.recording import declared_draft, seal_declared
+from aims_mlflow.secrets import cleared_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,11 @@ def publish(profile: Profile, ledger: Ledger, *, actor: str) -> tuple[Entry, ...
 
 
 def declarations(profile: Profile) -> list[Draft]:
-    """What a profile declares, as drafts: each system, its thresholds, its monitors, the SoA."""
+    """What a profile declares, as drafts: each system, its thresholds, its monitors, the SoA.
+
+    Bodies are sealed for good, so that what looks like a secret is left out, though the loader
+    refuses it in the file of a system.
+    """
     drafts = [
         d
         for system in profile.systems.values()
@@ -53,7 +58,10 @@ def declarations(profile: Profile) -> list[Draft]:
         decided = {name: row.model_dump(mode="json") for name, row in sorted(profile.soa.items())}
         drafts.append(
             declared_draft(
-                EvidenceKind.STATEMENT_OF_APPLICABILITY, None, subject, {"decisions": decided}
+                EvidenceKind.STATEMENT_OF_APPLICABILITY,
+                None,
+                subject,
+                cleared_tree({"decisions": decided}),
             )
         )
     return drafts
@@ -66,7 +74,7 @@ def _of_system(system: AISystem, text: CardText | None) -> list[Draft]:
     monitors = data.pop("monitors", [])
 
     def draft(kind: EvidenceKind, body: dict[str, Any]) -> Draft:
-        return declared_draft(kind, system.id, subject, body)
+        return declared_draft(kind, system.id, subject, cleared_tree(body))
 
     inventory: dict[str, Any] = {"system": data, "declared": system.digest()}
     if text is not None and text.sections:

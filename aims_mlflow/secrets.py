@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: Characters of a value that are looked at. Documents keep the first 500.
 SCANNED = 20_000
@@ -53,11 +54,24 @@ _ABOUT = _words(
 )
 #: What precedes a number of secrets.
 _COUNTS = _words("n num max min count")
+#: What a text under a secret key is where it names a variable and holds no secret.
+_VARIABLE = re.compile(r"\$[A-Za-z_]\w*|\$\{[A-Za-z_]\w*\}|env:[A-Za-z_]\w*")
+#: Keys whose own keys are names of columns, and say nothing about the values.
+_OF_COLUMNS = frozenset({"where", "expect", "tests"})
+NAMED = "key named like a secret"
+#: What is no secret although a form matches it: "password: hashed" in a sentence, the folder
+#: "token=x/*.parquet", a port with a path before an @, a title such as "Basic requirements-2026".
+_DOUBTFUL = {
+    NAMED: re.compile(r".*:\s+[^\W\d_]+[.]?|.*/\S*[*{]\S*", re.DOTALL),
+    "password in a URL": re.compile(r"[^:]*://[^:]*:\d{1,5}/.*", re.DOTALL),
+    "Authorization header": re.compile(
+        r"\w+\s+[A-Za-z]{2,}(?:[-_/.](?:[A-Za-z]{2,}|\d{1,4}))+", re.DOTALL
+    ),
+}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SUSPECT = re.compile(r"pass|pw|pswd|secret|token|key|cred|connection", re.IGNORECASE)
 #: Values that no key makes secret.
 _PLAIN = frozenset({"", "none", "null", "true", "false", "yes", "no", "nan"})
-NAMED = "key named like a secret"
 
 
 class _Form(NamedTuple):
@@ -101,16 +115,20 @@ _FORMS = (
     _form(
         "password in a URL",
         # Up to the last @ before a space: careless passwords hold one, or a slash.
-        r"<[a-zA-Z][a-zA-Z0-9+.-]{0,30}://"
+        # Before the @ of Azure's file systems stands the name of a container.
+        r"<(?!abfss?:|wasbs?:)[a-zA-Z][a-zA-Z0-9+.-]{0,30}://"
         r"(?:[^\s/:@]{0,100}:([^\s\"'@]{1,500}(?:@[^\s\"'@/]{1,100})?)|([^\s/:@]{16,500}))"
         r"@(?=[\w.\[-])",
     ),
     _form(
         "signature in a URL",
-        r"[?&](?:X-Amz-Signature|X-Amz-Security-Token|X-Goog-Signature|Signature|sig)"
+        r"[?&](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|sig|"
+        r"AWSAccessKeyId|GoogleAccessId|Key-Pair-Id|(?:auth|sas|id|session|security)[_-]?token)"
         r"=([^&\s\"']+)",
         re.IGNORECASE,
     ),
+    # A short one is rather a number of a page or of a word.
+    _form("token in a URL", r"[?&](?:token|auth|sas|jwt|apikey)=([^&\s\"'{}]{6,})", re.IGNORECASE),
     _form("Authorization header", r"<(?:Bearer|Basic)\s+((?=\S*\d)[A-Za-z0-9+/_.~-]{16,}=*)"),
     _form("user and password of a command", r"<curl\s[^\n]{0,200}?(?:-u|--user)\s+(\S{3,})"),
     _form(
@@ -124,7 +142,7 @@ _FORMS = (
 _HINT = re.compile(
     r"-----BEGIN|AKIA|ASIA|ABIA|ACCA|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt)-|hf_|api_org_|"
     r"xox|slack\.com|discord|telegram|curl|gsk_|r8_|xai-|glsa_|sk-|AIza|ya29|dapi|[rs]k_|pypi-|npm_|SG\.|eyJ|://|signature|token|sig=|"
-    r"bearer|basic|pass|pswd|pwd|secret|key",
+    r"credential|accessid|auth=|sas=|jwt=|bearer|basic|pass|pswd|pwd|secret|key",
     re.IGNORECASE,
 )
 
@@ -191,3 +209,84 @@ def _without(form: _Form, match: re.Match[str]) -> str:
         return whole
     start = match.start(group) - match.start()
     return f"{whole[:start]}[redacted: {form.rule}]{whole[start + len(secret) :]}"
+
+
+def cleared_tree(value: Any) -> Any:
+    """Texts, lists and mappings without what looks like a secret, by value and by key.
+
+    Whatever is under a key that is named like a secret goes, numbers and switches excepted.
+
+    >>> cleared_tree({"options": {"api_key": "k3y", "depth": 3}})
+    {'options': {'api_key': '[redacted: key named like a secret]', 'depth': 3}}
+    """
+    return _cleared(value, "", secret=False)
+
+
+def _cleared(value: Any, key: str, *, secret: bool) -> Any:
+    if isinstance(value, str):
+        if secret and not _names_no_secret(key, value):
+            return f"[redacted: {NAMED}]"
+        return cleared(value)[0]
+    if isinstance(value, Mapping):
+        return {
+            cleared(str(name))[0]: _cleared(
+                item,
+                str(name),
+                secret=key not in _OF_COLUMNS and (secret or is_secret_name(str(name))),
+            )
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return type(value)(_cleared(item, key, secret=secret) for item in value)
+    return value
+
+
+def credentials(
+    value: Any, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where a declaration holds a credential, and the rule that says so.
+
+    Less eager than `cleared`, because what is found is refused: of "password: hashed" in a
+    sentence, or "localhost:8080/@scope", nobody needs to be told.
+
+    Args:
+        value: Plain data: texts, lists, mappings.
+        place: Where it stands: keys and list positions from the top.
+
+    Yields:
+        The place of each text that holds one, or of each key, and the rule.
+    """
+    if isinstance(value, str):
+        key = next((step for step in reversed(place) if isinstance(step, str)), "")
+        columns = len(place) > 1 and place[-2] in _OF_COLUMNS
+        if is_secret_name(key) and not columns and not _names_no_secret(key, value):
+            yield place, NAMED
+        else:
+            yield from ((place, rule) for rule in _certain(value))
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from (((*place, name), rule) for rule in _certain(str(name)))
+            yield from credentials(item, (*place, name))
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from credentials(item, (*place, position))
+
+
+def _names_no_secret(key: str, value: str) -> bool:
+    return is_plain(key, value) or _VARIABLE.fullmatch(value.strip()) is not None
+
+
+def _certain(text: str) -> tuple[str, ...]:
+    """The rule of the first credential in a text, where one is beyond doubt."""
+    head = text[:SCANNED]
+    if not _HINT.search(head):
+        return ()
+    for form in _FORMS:
+        for match in form.pattern.finditer(head):
+            secret = match[match.lastindex or 0]
+            doubtful = _DOUBTFUL.get(form.rule)
+            if doubtful is not None and doubtful.fullmatch(match[0]):
+                continue
+            if not (_VARIABLE.fullmatch(secret) or secret.startswith("[redacted")):
+                return (form.rule,)
+    return ()

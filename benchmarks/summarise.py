@@ -99,6 +99,9 @@ def task(name: str, path: str) -> None:
     import polars as pl
 
     if name == "ours":
+        import narwhals  # noqa: F401
+        import numpy  # noqa: F401
+
         import aims_mlflow.monitors.summarise  # noqa: F401
     if name == "evidently":
         import evidently.presets  # noqa: F401

@@ -83,7 +83,7 @@ class NumberColumn:
         self,
         name: str,
         table: Table,
-        sample: Floats,
+        sample: Floats | None = None,
         like: ColumnSummary | None = None,
         expectation: Expectation | None = None,
     ) -> None:
@@ -93,7 +93,8 @@ class NumberColumn:
         self._table = table
         self._family: Family = table.families[name]
         self._expectation = expectation
-        finite = sample[np.isfinite(sample)]
+        values = np.empty(0) if sample is None else sample
+        finite = values[np.isfinite(values)]
         self._few = len(np.unique(finite)) <= FEW_VALUES
         bins = like.bins if like is not None else None
         self._fixed = bins is not None
@@ -222,16 +223,16 @@ class NumberColumn:
         if entries is None or not entries.rows:
             return ColumnSummary(**common, distinct=0, values=())
         common |= {"minimum": float(entries.low.min()), "maximum": float(entries.high.max())}
-        if self._values is not None:
+        if self._values is not None and not self._inexact:
             return ColumnSummary(**common, **exact_moments(self._values), values=self._values)
         mean, std = (part * self._grid.scale for part in self._moments)
         mean += self._grid.centre
         bins = self._bins(entries)
-        far = float(abs(entries.index).max()) > math.asinh(_FAR / 2) * self._grid.per_unit
+        far = float(abs(entries.place).max()) > math.asinh(_FAR / 2) * self._grid.per_unit
         if far or not all(map(math.isfinite, (*bins.sums, mean, std))):
             reason = "its values differ by too many orders of magnitude to be added"
             return ColumnSummary(**common, uncounted=reason)
-        distinct = len(entries.n) if entries.single else None
+        distinct = len(entries.n) if entries.single and not self._inexact else None
         return ColumnSummary(**common, mean=mean, std=std, bins=bins, distinct=distinct)
 
     def _bins(self, entries: Entries) -> Bins:
@@ -241,7 +242,7 @@ class NumberColumn:
         with np.errstate(over="ignore"):
             means = (centre + scale * (entries.total / entries.n)).clip(entries.low, entries.high)
             sums = entries.n * means
-        indices = tuple(map(int, entries.index))
+        indices = tuple(map(int, entries.place))
         return Bins(
             centre=centre,
             scale=scale,
@@ -252,13 +253,24 @@ class NumberColumn:
             sums=tuple(sums.tolist()),
         )
 
+    @property
+    def _decimal(self) -> bool:
+        return self._table.dtypes[self.name].startswith("Decimal")
+
+    @property
+    def _inexact(self) -> bool:
+        """Whether different values may have become one float."""
+        if self._entries is None or not (self._family == "integer" or self._decimal):
+            return False
+        extremes = (0.0, *self._entries.low[:1], *self._entries.high[-1:])
+        # 2^53 is also the float nearest to 2^53 + 1.
+        return max(map(abs, extremes)) >= EXACT
+
     def notes(self) -> Iterable[str]:
         """What a reader should know about the numbers."""
-        entries = self._entries
-        extremes = (0.0, *entries.low[:1], *entries.high[-1:]) if entries else (0.0,)
-        if self._family == "integer" and max(map(abs, extremes)) > EXACT:
+        if self._family == "integer" and self._inexact:
             yield f"{self.name}: integers beyond 2^53 are counted as the nearest 64-bit float"
-        if self._table.dtypes[self.name].startswith("Decimal"):
+        if self._decimal:
             yield f"{self.name}: decimals are counted as the nearest 64-bit float"
 
 

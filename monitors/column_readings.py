@@ -19,7 +19,8 @@ EMPTY = "there are no rows in the window"
 class Measured(NamedTuple):
     """A value from `n` rows, how far it may be off, and what is to be said of it.
 
-    `value` is None where there is none, and `reason` says why.
+    `value` is None where there is none, and `reason` says why. `excluded` are the rows without
+    which no PASS is proved.
     """
 
     value: float | None
@@ -27,6 +28,7 @@ class Measured(NamedTuple):
     bound: float = 0
     detail: str = ""
     reason: str = ""
+    excluded: tuple[str, ...] = ()
 
 
 def column_reading(
@@ -58,10 +60,21 @@ def column_reading(
         error_bound=now.bound,
         detail=now.detail,
         reason=now.reason,
+        excluded=now.excluded,
         reference=then.value,
         reference_bound=then.bound if then.value is not None else 0,
         reference_n=then.n if then.value is not None else None,
     )
+
+
+def mostly_missing(column: ColumnSummary) -> tuple[str, ...]:
+    """The rows without a value, where they are more than those with one; else nothing.
+
+    A share of the values that are there says little of a column that is mostly missing.
+    """
+    if column.missing <= column.present:
+        return ()
+    return (f"{column.missing:,} of {column.n:,} rows, which have no value",)
 
 
 def absent(name: str, summary: DataSummary) -> str:

@@ -142,7 +142,9 @@ def _decided(item: Evidence) -> Iterator[Judged]:
         by_threshold[judgement.threshold].append(judgement)
     for judgements in by_threshold.values():
         worst = Verdict.worst(judgement.verdict for judgement in judgements)
-        if worst is not Verdict.INSUFFICIENT:
+        # Data that somebody picked by hand prove no recovery.
+        picked = worst is Verdict.PASS and body.get("given")
+        if worst is not Verdict.INSUFFICIENT and not picked:
             decisive = next(each for each in judgements if each.verdict is worst)
             yield Judged(decisive, _observation(item, body, decisive))
 

@@ -29,9 +29,12 @@ class Grid(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Bins with rows, ascending: `index`, rows, sum of (value - centre) / scale, extremes; all (k,)."""
+    """Bins that have rows, ascending, all (k,).
 
-    index: Floats
+    `place` is the index, `n` the rows, `total` the sum of (value - centre) / scale.
+    """
+
+    place: Floats
     n: Floats
     total: Floats
     low: Floats
@@ -57,15 +60,15 @@ def entries_of(found: Mapping[str, Floats]) -> Entries:
 
     present = ~np.isnan(found["low"])
     order = np.argsort(found["i"][present], kind="stable")
-    index, n, total, low, high = (
+    place, n, total, low, high = (
         found[key][present][order] for key in ("i", "n", "z", "low", "high")
     )
-    starts = np.flatnonzero(np.diff(index, prepend=np.nan) != 0)
-    if len(starts) < len(index):
-        index = index[starts]
+    starts = np.flatnonzero(np.diff(place, prepend=np.nan) != 0)
+    if len(starts) < len(place):
+        place = place[starts]
         n, total = (np.add.reduceat(part, starts) for part in (n, total))
         low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
-    return Entries(index, n, total, low + 0.0, high + 0.0)
+    return Entries(place, n, total, low + 0.0, high + 0.0)
 
 
 def choose_grid(values: Floats, weights: Floats | None = None) -> Grid:
@@ -116,8 +119,11 @@ def index_of(value: float, grid: Grid) -> int:
 
 
 def widths(entries: Entries, grid: Grid) -> Floats:
-    """How far apart the extremes of each bin are (k,), in scales."""
-    return entries.high / grid.scale - entries.low / grid.scale
+    """How far apart the extremes of each bin are (k,), in scales; NaN where no float says it."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return entries.high / grid.scale - entries.low / grid.scale
 
 
 def moments(entries: Entries, grid: Grid) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def judge_readings(
     is held against the reading of all rows and columns where the metric has one, else against each
     part's: the worst part decides and is named, and one that is not measured withholds a PASS.
     A drift score is judged as it was read: a distance, which `max` limits, or a p-value, of which
-    a small one says drift and which `min` limits. The other limit alone proves nothing.
+    a small one says drift and which a `min` above 0 limits. Without that limit nothing is proved.
 
     Args:
         thresholds: Of this monitor, as `Monitor.judges` says. Those that no monitor judges are left

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aims_mlflow.monitored import MonitorReading
-from aims_mlflow.monitors.column_readings import EMPTY, absent, without_value
+from aims_mlflow.monitors.column_readings import (
+    EMPTY,
+    absent,
+    mostly_missing,
+    without_value,
+)
 from aims_mlflow.monitors.verdicts import listed, shown
 
 if TYPE_CHECKING:
@@ -75,6 +80,7 @@ def _reading(
         error_bound=(high - low) / 2 / n,
         reference_n=reference.present,
         detail="; ".join(told),
+        excluded=mostly_missing(column),
     )
 
 

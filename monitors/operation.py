@@ -31,7 +31,8 @@ def operation(
 
     The column `monitor.latency` holds seconds. `monitor.error` holds true or false, 0 or 1, or the
     HTTP status, of which those from 500 on are failures; the detail says which was understood. What
-    cannot be understood gives a reading without a value and with the reason.
+    cannot be understood gives a reading without a value and with the reason. Requests without a
+    value are named under `excluded`: those that hang or die are the ones that log none.
 
     Args:
         current: The requests of the window, one row each.
@@ -157,7 +158,14 @@ def _latency(column: ColumnSummary, q: float) -> Measured:
         told = column.uncounted or "its histogram has no end"
         return Measured(None, n, reason=f"the values were not counted: {told}")
     detail = f"of {n} requests with a latency" if column.missing else ""
-    return Measured(value, n, bound, detail)
+    return Measured(value, n, bound, detail, excluded=_silent(column, "latency"))
+
+
+def _silent(column: ColumnSummary, what: str) -> tuple[str, ...]:
+    """The requests that do not say it."""
+    if not column.missing:
+        return ()
+    return (f"{column.missing:,} of {column.n:,} requests, which have no {what}",)
 
 
 def _no_latency(column: ColumnSummary) -> str:
@@ -190,7 +198,9 @@ def _error_rate(column: ColumnSummary) -> Measured:
             else f"values of the type {column.family}"
         )
         return Measured(None, n, reason=f"{_NO_ERRORS}: it holds {what}")
-    return Measured(failed / n, n, detail=f"read as {understood}")
+    return Measured(
+        failed / n, n, detail=f"read as {understood}", excluded=_silent(column, "status")
+    )
 
 
 def _failures(

@@ -103,18 +103,21 @@ def _too_few(threshold: Threshold, reading: MonitorReading) -> str:
 
 
 def _wrong_way(threshold: Threshold, reading: MonitorReading) -> str:
-    """Why a limit is on the wrong side of a drift score, whose test chose what the score is."""
-    if not reading.test or (threshold.min is None) == (threshold.max is None):
+    """Why no limit is on the right side of a drift score, whose test chose what the score is."""
+    if not reading.test or threshold.max_change is not None:
         return ""
     if reading.p_value is not None and reading.p_value == reading.value:
-        score, said, key = "p-value", "small", "min"
+        # No p-value is below 0, so that limit would let total drift pass.
+        limited = threshold.min is not None and threshold.min > 0
+        score, said, how = "p-value", "small", "a 'min' above 0"
     else:
-        score, said, key = "distance", "large", "max"
-    if getattr(threshold, key) is not None:
+        limited = threshold.max is not None
+        score, said, how = "distance", "large", "'max'"
+    if limited:
         return ""
     return (
         f"the score is the {score} of the test '{reading.test}', of which a {said} one says "
-        f"drift: limit it with '{key}', or declare another test under the monitor's 'tests'"
+        f"drift: limit it with {how}, or declare another test under the monitor's 'tests'"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aims_mlflow.monitored import MonitorReading
-from aims_mlflow.monitors.column_readings import EMPTY, Measured, column_reading, without_value
+from aims_mlflow.monitors.column_readings import EMPTY, Measured, column_reading, mostly_missing, without_value
 from aims_mlflow.monitors.freshness import freshness
 from aims_mlflow.monitors.new_categories import has_categories, new_categories
 from aims_mlflow.monitors.schema_changes import bookkeeping, schema_changes
@@ -179,7 +179,8 @@ def _is_constant(column: ColumnSummary) -> bool | None:
     if column.distinct is not None:
         return column.distinct == 1
     if column.minimum is not None and column.maximum is not None:
-        return column.minimum == column.maximum
+        # Numbers whose different values are not known may differ by less than a float can say.
+        return None if column.minimum == column.maximum and column.bins else False
     if column.values is not None:
         return len(column.values) + column.pooled_values == 1
     bins = column.bins
@@ -213,7 +214,8 @@ def _out_of_range(column: ColumnSummary) -> Measured:
     if not n or column.outside is None:
         reason = "the column has no value" if not n else "its unexpected values were not counted"
         return Measured(None, n, reason=reason)
-    return Measured(column.outside / n, n, detail=f"{column.outside} of {n} values")
+    detail = f"{column.outside} of {n} values"
+    return Measured(column.outside / n, n, detail=detail, excluded=mostly_missing(column))
 
 
 def _detail(words: str, names: list[str]) -> str:

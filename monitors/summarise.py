@@ -16,6 +16,7 @@ from aims_mlflow.monitors.engines import (
     answers,
     known,
     number,
+    numbers_of,
     read_table,
     repeated,
     text,
@@ -25,7 +26,7 @@ from aims_mlflow.monitors.overview import Overview, overview
 from aims_mlflow.monitors.summaries import ColumnSummary, DataSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import narwhals as nw
 
@@ -169,38 +170,40 @@ def _counters(
     before: Mapping[str, ColumnSummary | None],
     expect: Mapping[str, Expectation],
 ) -> dict[str, Counter]:
-    numbers = [name for name in names if table.families[name] in ("integer", "float")]
-    texts = [name for name in names if table.families[name] == "string"]
-    sample = _sample(table, numbers, texts)
+    families = {name: table.families[name] for name in names}
+    numbers = {n: number(n, f).alias(n) for n, f in families.items() if f in ("integer", "float")}
+    texts = {name: text(name) for name, family in families.items() if family == "string"}
+    points = _sample(table, numbers, numbers_of)
+    labels = _sample(table, texts, values_of)
     found: dict[str, Counter] = {}
-    for name in names:
+    for name, family in families.items():
+        expected = expect.get(name)
         if name in numbers:
-            finite = [x for x in sample[name] if x is not None and math.isfinite(x)]
-            found[name] = NumberColumn(name, table, finite, before[name], expect.get(name))
-        elif name in texts:
-            labels = [label for label in sample[name] if label is not None]
-            found[name] = CategoryColumn(name, table, n, labels, expect.get(name))
-        elif table.families[name] == "boolean":
-            found[name] = CategoryColumn(name, table, n, (), expect.get(name))
+            found[name] = NumberColumn(name, table, points.get(name), before[name], expected)
+        elif family in ("string", "boolean"):
+            seen = [label for label in labels.get(name, ()) if label is not None]
+            found[name] = CategoryColumn(name, table, n, seen, expected)
     return found
 
 
 def _sample(
-    table: Table, numbers: Sequence[str], texts: Sequence[str]
-) -> Mapping[str, Sequence[Any]]:
-    """The first values of each column; none of one that cannot be read."""
-    wanted = {name: number(name, table.families[name]).alias(name) for name in numbers}
-    wanted |= {name: text(name) for name in texts}
+    table: Table,
+    wanted: Mapping[str, nw.Expr],
+    read: Callable[[nw.DataFrame[Any] | Failed], dict[str, Any]],
+) -> dict[str, Any]:
+    """The first values of each column that can be read."""
     if not wanted:
         return {}
     ask = table.numbers.head(SAMPLE).select
-    (found,) = answers(table, [partial(ask, *wanted.values())])
-    if not isinstance(found, Failed):
-        return values_of(found)
+    (together,) = answers(table, [partial(ask, *wanted.values())])
+    if not isinstance(together, Failed):
+        return read(together)
     single = answers(table, [partial(ask, value) for value in wanted.values()])
     return {
-        name: () if isinstance(one, Failed) else values_of(one)[name]
-        for name, one in zip(wanted, single, strict=True)
+        name: values
+        for one in single
+        if not isinstance(one, Failed)
+        for name, values in read(one).items()
     }
 
 
@@ -242,9 +245,9 @@ def _in_parts(counter: Counter) -> bool:
 
 
 def _take(counter: Counter, result: nw.DataFrame[Any] | Failed | None) -> str | None:
-    if result is not None:
-        return counter.take(values_of(result))
-    return counter.take_parts() if isinstance(counter, CategoryColumn) else None
+    if isinstance(counter, NumberColumn):
+        return counter.take(numbers_of(result)) if result is not None else None
+    return counter.take_parts() if result is None else counter.take(values_of(result))
 
 
 def _column(

@@ -362,3 +362,113 @@ def test_hostile_names_of_columns_are_sealed_and_shown_as_text(project):
     (page,) = [a.path for a in client.list_artifacts(done.run_id, "aims") if "html" in a.path]
     text = Path(client.download_artifacts(done.run_id, page)).read_text("utf-8")
     assert "<script" not in text
+
+
+# --- what may go wrong after the evidence is sealed -----------------------------------------------
+
+
+def drifted():
+    rows(2000, 1.0, 2).to_parquet("current.parquet")
+
+
+def test_a_history_that_cannot_be_written_loses_no_incident(project, monkeypatch):
+    from aims_mlflow.errors import TrackingError
+    from aims_mlflow.monitoring import execution
+
+    def refuse(*_):
+        raise TrackingError("MLflow is away")
+
+    drifted()
+    monkeypatch.setattr(execution, "remember", refuse)
+    done = run(project, "drift")
+    assert done.exit_code == 1
+    assert "MLflow is away" in done.problem
+    assert [i.threshold_id for i in incidents(project.ledger(), "loans")] == ["drift-income"]
+
+
+def test_a_runner_killed_after_sealing_leaves_its_incident_to_the_next(project, monkeypatch):
+    from aims_mlflow.errors import TrackingError
+    from aims_mlflow.monitoring import execution, runner
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_, **__):
+        raise Killed
+
+    drifted()
+    monkeypatch.setattr(execution, "update", kill)
+    with pytest.raises(Killed):
+        run(project, "drift")
+    assert incidents(project.ledger(), "loans") == ()
+    monkeypatch.undo()
+    mlflow.set_tracking_uri(project.tracking().uri)
+
+    def later(*_, **__):
+        raise TrackingError("not now")
+
+    runner.run_due(project, execute=later)
+    assert [i.threshold_id for i in incidents(project.ledger(), "loans")] == ["drift-income"]
+
+
+def test_data_picked_by_hand_show_a_breach_and_never_a_recovery(project):
+    drifted()
+    run(project, "drift")
+    later = Window(start=WINDOW.end, end=WINDOW.end + timedelta(days=1))
+    done = run(project, "drift", later, current=rows(3000))
+    assert done.exit_code == 0
+    assert done.report.given == ("current",)
+    (incident,) = incidents(project.ledger(), "loans")
+    assert incident.state == "open"
+    rows(3000).to_parquet("current.parquet")
+    run(project, "drift", Window(start=later.end, end=later.end + timedelta(days=1)))
+    (incident,) = incidents(project.ledger(), "loans")
+    assert incident.state == "recovered"
+
+
+def test_a_future_window_recovers_nothing(project):
+    drifted()
+    run(project, "drift")
+    rows(3000).to_parquet("current.parquet")
+    done = run(project, "drift", Window(start=NOW, end=NOW + timedelta(days=1)))
+    assert set(verdicts(done).values()) == {"INSUFFICIENT"}
+    (incident,) = incidents(project.ledger(), "loans")
+    assert incident.state == "open"
+
+
+def test_the_tag_of_a_monitor_hides_no_other_run(project):
+    from aims_mlflow.coverage import coverage
+
+    run(project, "errors")
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("training")
+    hidden = []
+    for kind in ("monitor", "monitor_history"):
+        tags = {"aims.kind": kind, "aims.system": "loans"}
+        hidden.append(client.create_run(experiment, tags=tags).info.run_id)
+        client.set_terminated(hidden[-1])
+    old = client.create_run(experiment, start_time=0, tags={"aims.kind": "monitor"}).info.run_id
+    found = coverage(project, project.tracking(), project.ledger())
+    assert set(found.missing) == set(hidden)
+    assert found.stale == (old,)
+    assert found.runs == 3
+
+
+def test_a_history_is_one_run_for_each_series_whoever_writes_it(project):
+    from concurrent.futures import ThreadPoolExecutor
+
+    windows = [
+        Window(start=WINDOW.start + timedelta(days=day), end=WINDOW.end + timedelta(days=day))
+        for day in range(-3, 1)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda window: run(project, "service", window), windows))
+    assert [each.problem for each in done] == [""] * 4
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(history_experiment("loans")).experiment_id
+    runs = client.search_runs([experiment])
+    assert sorted(r.info.run_name for r in runs) == ["service max", "service readings"]
+    series = next(r.info.run_id for r in runs if "readings" in r.info.run_name)
+    steps = sorted(p.step for p in client.get_metric_history(series, "request_count"))
+    assert np.diff(steps).tolist() == [1, 1, 1]
+    client.delete_run(series)

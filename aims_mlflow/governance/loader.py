@@ -17,10 +17,13 @@ from aims_mlflow.governance.profile import Profile
 from aims_mlflow.governance.references import faults
 from aims_mlflow.governance.soa_decisions import Applicability, SoaDecision
 from aims_mlflow.governance.system import AISystem
+from aims_mlflow.secrets import cleared, credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from aims_mlflow.governance.document import Place
 
 _READ = ("aims.yaml", "soa.yaml", "systems")
 _NOT_YET = (
@@ -133,10 +136,25 @@ class _Loader:
                 continue
             system, problems = validate(AISystem, document, further=faults)
             self.problems += problems
-            if system is not None and not document.problems:
+            leaks = [self._leak(document, *found) for found in credentials(document.data)]
+            self.problems += dict.fromkeys(leaks)
+            if system is not None and not document.problems and not leaks:
                 declared[system.id].append((system, document))
                 self._review(system, document, path.stem)
         return declared
+
+    def _leak(self, document: Document, place: Place, rule: str) -> Problem:
+        """A credential in a declaration, told without showing it."""
+        at = ".".join(str(step) for step in place)
+        return Problem(
+            document.file,
+            document.line(place),
+            f"'{cleared(at)[0][:200]}' holds a credential ({rule}); declarations are kept in git "
+            "and sealed for good.",
+            "Name an environment variable instead (sql:VARIABLE?table=..., api_key_env: VARIABLE), "
+            "or leave it to the credentials that the driver of the URL finds by itself (for s3:// "
+            "AWS_PROFILE, for example). Then change the secret.",
+        )
 
     def _review(self, system: AISystem, document: Document, stem: str) -> None:
         if stem != system.id:

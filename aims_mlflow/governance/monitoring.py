@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from aims_mlflow.evidence import Frozen
 from aims_mlflow.governance.explain import OneMessage
@@ -29,6 +29,7 @@ Engine = Literal["polars", "pandas", "duckdb", "pyarrow", "spark"]
 DriftTest = Literal[
     "wasserstein", "jensenshannon", "psi", "ks", "chisquare", "z", "hellinger", "TVD"
 ]
+_LONGEST = timedelta(weeks=1)
 _FAMILY: dict[MonitorKind, MetricFamily] = {
     "drift": MetricFamily.DRIFT,
     "quality": MetricFamily.QUALITY,
@@ -94,6 +95,13 @@ def _zone(text: str) -> str:
 
 Category = Annotated[
     str | int | bool, OneMessage("category", "must be text, a whole number, true or false")
+]
+#: When an execution carries Evidently's page; `true` and `false` mean `always` and `never`.
+EvidentlyReport = Annotated[
+    Literal["always", "breach", "never"],
+    OneMessage("evidently_report", "must be always, breach or never"),
+    BeforeValidator(lambda given: {True: "always", False: "never"}.get(given, given)
+                    if isinstance(given, bool) else given),
 ]
 Duration = Annotated[str, AfterValidator(_duration)]
 Cron = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_cron)]
@@ -178,7 +186,7 @@ class Monitor(Frozen):
     options: dict[Text, Any] = {}
     engine: Engine = "polars"
     timeout: Duration = "PT1H"
-    evidently_report: bool = True
+    evidently_report: EvidentlyReport = "always"
     playbook: Text | None = None
 
     @property
@@ -210,6 +218,8 @@ class Monitor(Frozen):
         for key, text in (("timeout", self.timeout), ("window", self.window)):
             if text is not None and not duration(text):
                 yield f"'{key}' ({text}) leaves no time at all"
+        if duration(self.timeout) > _LONGEST:
+            yield f"'timeout' ({self.timeout}) is longer than a week"
         both = sorted(set(self.columns) & set(self.exclude))
         if both:
             yield f"'columns' and 'exclude' both name {', '.join(both)}"

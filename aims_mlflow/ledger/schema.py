@@ -99,6 +99,18 @@ windows = Table(
     Column("problem", Text),
 )
 
+#: The MLflow run that holds each series of a monitor's history. `store` is the SHA-256 of the
+#: store's URI, `begins` the end of the window that its steps are counted from.
+histories = Table(
+    "aims_histories",
+    metadata,
+    Column("store", String(64), primary_key=True),
+    Column("system", String(64), primary_key=True),
+    Column("series", String(160), primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("begins", String(32), nullable=False),
+)
+
 
 def projection(evidence: Evidence) -> dict[str, Any]:
     """The query columns of an entry, by name; a pure function of its header."""

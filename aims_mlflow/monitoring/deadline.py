@@ -18,7 +18,7 @@ def within(limit: timedelta, work: Callable[[], _T], what: str) -> _T:
     """The result of `work`, or an error once the limit has passed.
 
     A driver that waits for a server cannot be interrupted, so the work is left behind in a daemon
-    thread; it must only read.
+    thread; it must only read. While that one lives, the same work is not begun again.
 
     Args:
         limit: How long it may take.
@@ -26,8 +26,14 @@ def within(limit: timedelta, work: Callable[[], _T], what: str) -> _T:
         what: What it is, for the error.
 
     Raises:
-        MonitorError: The limit has passed.
+        MonitorError: The limit has passed, now or the last time.
     """
+    name = f"aims-monitor {what}"
+    if any(thread.name == name for thread in threading.enumerate()):
+        raise MonitorError(
+            f"{what} did not end within its time, and still waits for its sources.",
+            "Look at its sources, then start this process again.",
+        )
     done: list[_T] = []
     failed: list[BaseException] = []
 
@@ -37,7 +43,7 @@ def within(limit: timedelta, work: Callable[[], _T], what: str) -> _T:
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run, name="aims-monitor", daemon=True)
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     thread.join(limit.total_seconds())
     if failed:

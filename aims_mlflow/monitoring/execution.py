@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aims_mlflow.model_card.formats import Stamp
     from aims_mlflow.monitored import Window
     from aims_mlflow.notifications import Delivery
+    from aims_mlflow.readings import Judgement
     from aims_mlflow.tracking import Tracking
     from aims_mlflow.workspace import Workspace
 
@@ -135,7 +136,6 @@ def run_monitor(
     recorder = _Recorder(tracking, ledger, actor, source)
     run_id, evidence_id = recorder.seal(task, report, measured.evidently, finish)
     report = report.model_copy(update={"run_id": run_id})
-    problem = "; ".join(measured.problems)
     changes = update(
         ledger,
         report,
@@ -146,8 +146,17 @@ def run_monitor(
         rule=system.incidents,
     )
     deliveries = notify(changes, workspace.profile.organization, ledger, actor=actor)
+    problems = [*report.problems, *recorder.conclude(task, report, run_id)]
     return Execution(
-        system_id, monitor.name, window, report, run_id, evidence_id, changes, deliveries, problem
+        system_id,
+        monitor.name,
+        window,
+        report,
+        run_id,
+        evidence_id,
+        changes,
+        deliveries,
+        "; ".join(problems),
     )
 
 
@@ -184,13 +193,12 @@ def _unmeasured(task: Task, found: Measured) -> Measured:
 
 
 def _report(task: Task, found: Measured) -> MonitoringReport:
-    problems = list(found.problems)
+    problems, judgements = list(found.problems), found.judgements
     if task.window.end > task.now:
-        problems.append(
-            f"the window ends in the future ({task.window.key}): it is not complete, or a clock "
-            "is wrong"
-        )
-    verdict = Verdict.worst(judgement.verdict for judgement in found.judgements)
+        said = f"the window ends in the future ({task.window.key}), or a clock is wrong"
+        problems.append(said)
+        judgements = tuple(_withheld(judgement, said) for judgement in judgements)
+    verdict = Verdict.worst(judgement.verdict for judgement in judgements)
     if problems and verdict is Verdict.PASS:
         verdict = Verdict.INSUFFICIENT
     notes = list(found.notes)
@@ -206,16 +214,23 @@ def _report(task: Task, found: Measured) -> MonitoringReport:
         window=task.window,
         verdict=verdict,
         readings=found.readings,
-        judgements=found.judgements,
+        judgements=judgements,
         data=tuple(found.data),
         comparisons=found.comparisons,
         scores=found.scores,
         declared=task.monitor.model_dump(mode="json", exclude_defaults=True),
         threshold_config=task.system.digest(),
         model_version=found.model_version,
+        given=task.given,
         problems=tuple(_cleared(problems)),
         notes=tuple(_cleared(dict.fromkeys(notes))),
     )
+
+
+def _withheld(judgement: Judgement, reason: str) -> Judgement:
+    if judgement.verdict is not Verdict.PASS:
+        return judgement
+    return judgement.model_copy(update={"verdict": Verdict.INSUFFICIENT, "reason": reason})
 
 
 def _cleared(texts: Iterable[str]) -> list[str]:
@@ -258,10 +273,20 @@ class _Recorder:
             runs.end(run_id, failed=True, tags={})
             raise
         self._gap(task.system, report)
-        remember(runs, report, task.monitor)
-        failed = report.verdict is Verdict.INSUFFICIENT and bool(report.problems)
-        runs.end(run_id, failed=failed, tags={})
         return run_id, sealed.newest[items[0].draft.lineage].id
+
+    def conclude(self, task: Task, report: MonitoringReport, run_id: str) -> list[str]:
+        """Remember the readings in MLflow and end the run; returns what failed of it.
+
+        The evidence is sealed by now: nothing here may undo what was found.
+        """
+        failed = report.verdict is Verdict.INSUFFICIENT and bool(report.problems)
+        try:
+            remember(report, task.monitor, self.tracking, self.ledger)
+            self.tracking.monitor_runs.end(run_id, failed=failed, tags={})
+        except AimsError as error:
+            return [f"sealed, but MLflow does not show all of it: {error.message}"]
+        return []
 
     def _gap(self, system: AISystem, report: MonitoringReport) -> None:
         """What could not be read or measured is a gap, which people see until it is explained."""

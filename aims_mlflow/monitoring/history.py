@@ -6,29 +6,64 @@ from datetime import UTC
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
+from aims_mlflow.errors import RunNotFoundError
+from aims_mlflow.ledger.histories import Histories
 from aims_mlflow.monitored import MonitorReading
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from aims_mlflow.governance.monitoring import Monitor
+    from aims_mlflow.ledger.log import Ledger
     from aims_mlflow.monitored import MonitoringReport
     from aims_mlflow.readings import Judgement
-    from aims_mlflow.tracking.monitor_runs import MonitorRuns
+    from aims_mlflow.tracking import Tracking
 
 #: Times of a schedule that tell how often it runs.
 _LOOKED_AT = 8
 
 
-def remember(runs: MonitorRuns, report: MonitoringReport, monitor: Monitor) -> None:
+def remember(
+    report: MonitoringReport, monitor: Monitor, tracking: Tracking, ledger: Ledger
+) -> None:
     """Add an execution to the history of its monitor.
+
+    The step counts the periods of the schedule since the first window of the series, so that a
+    window that is judged late stands where it belongs.
 
     Raises:
         TrackingError: MLflow does not answer or refuses.
+        LedgerError: The ledger cannot be read or written.
     """
+    histories = Histories(ledger.database, tracking.uri_shown)
     every = period(monitor, report.window.end)
-    for series, values in series_of(report).items():
-        runs.remember(report.system_id, report.monitor, series, report.window, values, period=every)
+    for name, values in series_of(report).items():
+        if not values:
+            continue
+        series = f"{report.monitor} {name}"
+        try:
+            _add(report, series, values, every, tracking, histories)
+        except RunNotFoundError:  # somebody deleted it: the history begins anew
+            histories.forget(report.system_id, series)
+            _add(report, series, values, every, tracking, histories)
+
+
+def _add(
+    report: MonitoringReport,
+    series: str,
+    values: dict[str, float],
+    every: timedelta,
+    tracking: Tracking,
+    histories: Histories,
+) -> None:
+    runs, end = tracking.monitor_runs, report.window.end
+    found = histories.run(
+        report.system_id,
+        series,
+        end,
+        lambda: runs.begin_history(report.system_id, report.monitor, series),
+    )
+    runs.log(found.run_id, values, end, step=round((end - found.begins) / every))
 
 
 def period(monitor: Monitor, moment: datetime) -> timedelta:

@@ -64,6 +64,16 @@ class Task:
         return tuple(t for t in self.system.thresholds if self.monitor.judges(t))
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """The declared sources that something else was given in place of."""
+        roles = ("current", "reference", "labels")
+        return tuple(
+            role
+            for role in roles
+            if getattr(self, role) is not None and getattr(self.monitor, role) is not None
+        )
+
+    @property
     def day(self) -> Any:
         """The day on which thresholds must be valid: that of the window's end."""
         return self.window.end.date()
@@ -112,8 +122,15 @@ def measure(task: Task) -> Measured:
             steps[task.monitor.kind](task, found, stack)
         except AimsError as error:
             found.problems.append(error.diagnostics().replace("\n", " "))
-        except Exception as error:  # engines, drivers and plugins raise whatever they like
-            found.problems.append(f"{type(error).__name__}: {str(error)[:500]}")
+        except BaseException as error:
+            # Engines and plugins raise whatever they like; Polars' panics are no Exception.
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                raise
+            # What they say may hold values of rows; their type holds none.
+            found.problems.append(
+                f"the data could not be measured: {type(error).__name__} in the engine "
+                f"'{task.engine or task.monitor.engine}'; try another engine"
+            )
     if found.problems and not found.judgements:
         _judge(task, found)
     return found
@@ -199,7 +216,7 @@ def _production(task: Task, found: Measured, stack: ExitStack) -> None:
     from aims_mlflow.monitors.production import production_readings
 
     known = find_reference(task.tracking, task.system, task.monitor)
-    found.model_version = known.model_version
+    found.model_version = known.production
     found.notes += known.notes
     tables: tuple[EvaluationTable, ...] = ()
     baseline = _baseline(known)
@@ -385,7 +402,7 @@ def _reference(
         return _observed(task, found, "reference", opened, columns=columns), None
     monitor = task.monitor.model_copy(update={"reference": source})
     known = find_reference(task.tracking, task.system, monitor)
-    found.model_version = known.model_version
+    found.model_version = known.production
     found.notes += known.notes
     if known.summary is None:
         (found.problems if needed else found.notes).append(f"reference: {known.reason}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aims_mlflow.drain import actor
 from aims_mlflow.errors import AimsError, LeaseLostError, LedgerError, TrackingError
 from aims_mlflow.ledger.windows import MAX_ATTEMPTS, WindowClaims
+from aims_mlflow.monitoring.aftermath import settle, tell
 from aims_mlflow.monitoring.declared import declared_monitors
 from aims_mlflow.monitoring.heartbeat import Heartbeat
 from aims_mlflow.monitoring.missing import MissedWindows, seal_missed
@@ -106,6 +107,8 @@ def run_due(
             found = list(pool.map(lambda job: list(runner.run(*job)), jobs))
     else:
         found = [list(runner.run(*job)) for job in jobs]
+    if not runner.broken.is_set():
+        tell(workspace, ledger, now=datetime.now(UTC), actor=actor())
     return Outcome(
         results=tuple(result for each in found for result in each),
         problems=(*workspace.faults, *runner.problems),
@@ -153,6 +156,7 @@ class _Runner:
 
     def _handle(self, system: str, monitor: Monitor) -> Iterator[Result]:
         present = self.now or datetime.now(UTC)
+        self._settle(system, monitor)
         for _ in range(_LOOKS):
             due = self._due(system, monitor, present)
             if not due.missed:
@@ -170,6 +174,19 @@ class _Runner:
             result = self._attempt(system, monitor, windows[key])
             if result is not None:
                 yield result
+
+    def _settle(self, system: str, monitor: Monitor) -> None:
+        """Finish what a runner that died after sealing left undone."""
+        declared = self.workspace.profile.system(system)
+        if declared is not None:
+            settle(
+                self.ledger,
+                declared,
+                monitor,
+                now=datetime.now(UTC),
+                actor=actor(),
+                source=self.source,
+            )
 
     def _due(self, system: str, monitor: Monitor, present: datetime) -> Due:
         latest = self.claims.latest(

@@ -18,7 +18,7 @@ from aims_mlflow.tracking.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from mlflow import MlflowClient
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 #: Tags that tell a monitor's runs apart.
 TAG_MONITOR = "aims.monitor"
 TAG_WINDOW = "aims.window"
-TAG_FIRST = "aims.history_from"
 #: What MLflow takes in one call.
 _METRICS_AT_ONCE = 1000
 _MAX_KEY = 250
@@ -116,45 +115,12 @@ class MonitorRuns:
         with translated(f"run {run_id}"):
             self._client.delete_run(run_id)
 
-    def remember(
-        self,
-        system: str,
-        monitor: str,
-        series: str,
-        window: Window,
-        metrics: Mapping[str, float],
-        *,
-        period: timedelta,
-    ) -> None:
-        """Add values to a series of the monitor's history: `readings`, `max` or `min`.
-
-        The step counts the periods of the schedule since the first window of the series, so that a
-        window that is judged late stands where it belongs.
-        """
-        if not metrics:
-            return
-        run_id, first = self._history(system, f"{monitor} {series}", monitor, window)
-        step = round((window.end.timestamp() - first) / period.total_seconds())
-        self.log(run_id, metrics, window.end, step=step)
-
-    def _history(self, system: str, name: str, monitor: str, window: Window) -> tuple[str, float]:
-        """The run of a series, made when it is first needed, and the time that steps count from."""
-        experiment = history_experiment(system)
-        quoted = name.replace("'", "")
-        with translated(f"experiment {experiment}"):
-            found = self._client.search_runs(
-                [self._experiment(experiment)],
-                f"tags.`{TAG_KIND}` = '{KIND_HISTORY}' and attributes.run_name = '{quoted}'",
-                max_results=1,
-                order_by=["attributes.start_time ASC"],
-            )
-        if found:
-            return str(found[0].info.run_id), float(found[0].data.tags.get(TAG_FIRST, 0))
-        first = window.end.timestamp()
-        tags = {TAG_KIND: KIND_HISTORY, TAG_MONITOR: monitor, TAG_FIRST: str(first)}
-        run_id = self._create(experiment, system, quoted, tags)
+    def begin_history(self, system: str, monitor: str, name: str) -> str:
+        """Make the run that holds one series of a monitor's history; returns its id."""
+        tags = {TAG_KIND: KIND_HISTORY, TAG_MONITOR: monitor}
+        run_id = self._create(history_experiment(system), system, name, tags)
         self.end(run_id, failed=False, tags={})
-        return run_id, first
+        return run_id
 
     def _create(self, experiment: str, system: str, name: str, tags: Mapping[str, str]) -> str:
         with translated(f"a new run of {experiment}"):

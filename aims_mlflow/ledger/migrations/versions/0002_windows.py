@@ -1,4 +1,4 @@
-"""Windows of monitors: who is working on which, and how each ended."""
+"""Windows of monitors: who is working on which, and how each ended; and their histories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table; the log keeps what its rows stand for."""
+    """Create the tables; the log keeps what the rows of windows stand for."""
     op.create_table(
         "aims_windows",
         sa.Column("system", sa.String(64), primary_key=True),
@@ -27,4 +27,12 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text),
         sa.Column("verdict", sa.String(16)),
         sa.Column("problem", sa.Text),
+    )
+    op.create_table(
+        "aims_histories",
+        sa.Column("store", sa.String(64), primary_key=True),
+        sa.Column("system", sa.String(64), primary_key=True),
+        sa.Column("series", sa.String(160), primary_key=True),
+        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("begins", sa.String(32), nullable=False),
     )
