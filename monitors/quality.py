@@ -179,8 +179,10 @@ def _is_constant(column: ColumnSummary) -> bool | None:
     if column.distinct is not None:
         return column.distinct == 1
     if column.minimum is not None and column.maximum is not None:
-        # Numbers whose different values are not known may differ by less than a float can say.
-        return None if column.minimum == column.maximum and column.bins else False
+        if column.minimum != column.maximum:
+            return False
+        # Integers that became one float may be different ones.
+        return None if column.bins is not None else True
     if column.values is not None:
         return len(column.values) + column.pooled_values == 1
     bins = column.bins

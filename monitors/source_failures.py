@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from aims_mlflow.errors import SourceError
 from aims_mlflow.governance.explain import did_you_mean
+from aims_mlflow.monitors.source_values import without_values
 from aims_mlflow.secrets import cleared
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def shown(text: str, *secrets: str) -> str:
     line = " ".join(cleared(text)[0].split())
     line = "".join(c for c in line if c.isprintable())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+
+
+def said(error: BaseException, *secrets: str) -> str:
+    """What a library raised: its class and message, without `secrets` and values of the data."""
+    return shown(f"{type(error).__name__}: {without_values(str(error))}", *secrets)
 
 
 def counted(number: int, noun: str) -> str:
@@ -111,17 +117,17 @@ def refused(what: str, error: BaseException, *secrets: str) -> SourceError:
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         # fsspec finds no file wherever a host does not say 200.
         error = error.__cause__
-    text = shown(f"{type(error).__name__}: {error}", *secrets)
+    text, full = said(error, *secrets), f"{type(error).__name__}: {error}"
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status == 404:
         return nothing(what)
-    if isinstance(error, PermissionError) or status in (401, 403) or _REFUSED.search(text):
+    if isinstance(error, PermissionError) or status in (401, 403) or _REFUSED.search(full):
         return SourceError(
             f"{what} refused the credentials: {text}",
             "Check user, password and rights where the runner gets them from; never write them "
             "into the profile.",
         )
-    if isinstance(error, ConnectionError | TimeoutError) or _UNREACHABLE.search(text):
+    if isinstance(error, ConnectionError | TimeoutError) or _UNREACHABLE.search(full):
         return SourceError(
             f"{what} cannot be reached: {text}",
             "Check host, port and network of the machine that runs the monitor.",

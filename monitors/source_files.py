@@ -14,6 +14,7 @@ from aims_mlflow.monitors.source_failures import (
     denied,
     nothing,
     refused,
+    said,
     shown,
     shown_url,
     within,
@@ -102,7 +103,7 @@ def _size(file: File) -> int:
         raise denied(shown(file.name)) from None
     except OSError as error:
         raise SourceError(
-            f"{shown(file.name)} cannot be read: {shown(str(error))}", "Is it still being written?"
+            f"{shown(file.name)} cannot be read: {said(error)}", "Is it still being written?"
         ) from None
 
 
@@ -128,7 +129,7 @@ def local(text: str, base: Path, what: str) -> list[File]:
     except PermissionError:
         raise denied(what) from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise SourceError(f"{what} is no path: {shown(str(error))}", "Check the source.") from None
+        raise SourceError(f"{what} is no path: {said(error)}", "Check the source.") from None
     if not files:
         raise nothing(what)
     return files
@@ -237,7 +238,7 @@ def _no_driver(protocol: str, error: ImportError) -> SourceError:
 
     hint = known_implementations.get(protocol, {}).get("err", "")
     return SourceError(
-        f"'{shown(protocol)}:' cannot be read here: {shown(str(error))}",
+        f"'{shown(protocol)}:' cannot be read here: {said(error)}",
         hint or "Install the fsspec driver of this protocol.",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -10,15 +9,17 @@ from zoneinfo import ZoneInfo
 
 from aims_mlflow.errors import SourceError
 from aims_mlflow.monitors import source_files, source_sql, source_sql_reading
-from aims_mlflow.monitors.source_failures import refused, shown, shown_url, within
+from aims_mlflow.monitors.source_failures import refused, said, shown, shown_url, within
+from aims_mlflow.monitors.source_folders import private_folder
 from aims_mlflow.monitors.source_frames import as_polars, unwrapped
 from aims_mlflow.monitors.source_parquet import Scanned, scan
 from aims_mlflow.monitors.source_rows import as_parquet
-from aims_mlflow.monitors.source_window import in_window
+from aims_mlflow.monitors.source_window import Cut, in_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import ExitStack
+    from datetime import datetime
 
     import narwhals as nw
     import polars as pl
@@ -44,20 +45,24 @@ class Opening:
     master: str | None
     timeout: float
     held: ExitStack
+    now: datetime | None = None
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def folder(self) -> Path:
         """A folder that only this user can read, removed with everything that is held."""
-        # What was given up by time can still write while the folder is removed.
-        made = tempfile.TemporaryDirectory(prefix="aims-source-", ignore_cleanup_errors=True)
-        return Path(self.held.enter_context(made))
+        return private_folder(self.held)
 
     def cut(self, frame: nw.LazyFrame[Any], what: str) -> nw.LazyFrame[Any]:
         """The rows of the window, where one is asked for."""
         if self.window is None or self.timestamp is None:
             return frame
-        zone = ZoneInfo(self.timezone)
-        return in_window(frame, self.window, self.timestamp, zone, what, self.notes)
+        done = in_window(
+            frame, self.window, self.timestamp, ZoneInfo(self.timezone), what, now=self.now
+        )
+        self.notes += done.notes
+        self.problems += done.problems
+        return done.frame
 
 
 class Done(NamedTuple):
@@ -83,7 +88,7 @@ def opened_text(text: str, opening: Opening) -> Done:
 
 
 def _sql(asked: source_sql.Asked, opening: Opening) -> Done:
-    cut = opening.window, opening.timestamp, ZoneInfo(opening.timezone)
+    cut = Cut(opening.window, opening.timestamp, ZoneInfo(opening.timezone), opening.now)
     files = source_sql_reading.fetched(asked, opening.folder(), opening.timeout, cut, opening.notes)
     return _of_files(files, None, asked.shown, opening, own=True)
 
@@ -135,7 +140,7 @@ def opened_frame(source: Any, opening: Opening) -> Done:
         names = list(frame.collect_schema().names())
     except nw.exceptions.NarwhalsError as error:
         raise SourceError(
-            f"A frame cannot be used: {shown(str(error))}", "Give every column its own name."
+            f"A frame cannot be used: {said(error)}", "Give every column its own name."
         ) from None
     if not names:
         raise SourceError(f"{given.name} has no columns.", "Give one with columns.")
@@ -211,7 +216,7 @@ def _guarded(work: Callable[[], T], what: str) -> T:
         return work()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
-            f"{what} cannot be read: {shown(str(error))}", "Write the damaged file again."
+            f"{what} cannot be read: {said(error)}", "Write the damaged file again."
         ) from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from aims_mlflow.errors import SourceError
-from aims_mlflow.monitors.source_failures import counted, denied, shown
+from aims_mlflow.monitors.source_failures import counted, denied, said, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +70,7 @@ def _schema(file: File) -> Schema:
         raise denied(shown(file.name)) from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
-            f"{shown(file.name)} is no readable Parquet file: {shown(str(error))}",
+            f"{shown(file.name)} is no readable Parquet file: {said(error)}",
             "Write it again, or take it out of what the source matches. Is it still being written?",
         ) from None
 

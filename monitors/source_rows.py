@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aims_mlflow.errors import SourceError
-from aims_mlflow.monitors.source_failures import counted, denied, shown
+from aims_mlflow.monitors.source_failures import counted, denied, said, shown
 from aims_mlflow.monitors.source_files import File
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def _reading(file: File) -> Iterator[None]:
     except PermissionError:
         raise denied(shown(file.name)) from None
     except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeDecodeError) as error:
-        reason = shown(str(error).partition("\n\n")[0])
         fix = "Write the file again, with a header, in UTF-8 and one record per line."
-        raise SourceError(f"{shown(file.name)} cannot be read: {reason}", fix) from None
+        raise SourceError(f"{shown(file.name)} cannot be read: {said(error)}", fix) from None
 
 
 def _write(file: File, form: Format, target: Path, notes: list[str]) -> None:

@@ -8,24 +8,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.errors import SourceError
-from aims_mlflow.monitors.source_failures import missing_column, refused, shown, within
+from aims_mlflow.monitors.source_failures import missing_column, refused, said, shown, within
 from aims_mlflow.monitors.source_files import File
-from aims_mlflow.monitors.source_window import local_from
+from aims_mlflow.monitors.source_window import Cut, late_from, local_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from threading import Event
-    from zoneinfo import ZoneInfo
 
     import polars as pl
     from sqlalchemy import URL, Connection, Select, TextClause
     from sqlalchemy import Engine as Database
 
-    from aims_mlflow.monitored import Window
     from aims_mlflow.monitors.source_sql import Asked
-
-    Cut = tuple[Window | None, str | None, ZoneInfo]
 
 #: Rows that are in memory at a time.
 _BATCH = 50_000
@@ -55,12 +51,12 @@ def fetched(
         raise
     except sqlalchemy.exc.NoSuchModuleError as error:
         raise SourceError(
-            f"No driver knows the database of {asked.shown}: {shown(str(error))}",
+            f"No driver knows the database of {asked.shown}: {said(error)}",
             "Install the SQLAlchemy dialect of the database.",
         ) from None
     except ImportError as error:
         raise SourceError(
-            f"The driver of {asked.shown} is missing: {shown(str(error))}",
+            f"The driver of {asked.shown} is missing: {said(error)}",
             f"Run: pip install {_package(asked.url)}",
         ) from None
     except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
@@ -158,7 +154,7 @@ class _Reading:
     ) -> Select[Any]:
         import sqlalchemy as sa
 
-        window, timestamp, zone = self._cut
+        window, timestamp, zone, _now = self._cut
         if window is None or timestamp is None:
             return statement
         dtype = next((c["type"] for c in columns if c["name"] == timestamp), None)
@@ -172,9 +168,14 @@ class _Reading:
             (moment if dtype.timezone else local_from(moment, zone))
             for moment in (window.start, window.end)
         )
-        self._notes.append("the database was asked for the rows of the window only")
         column = sa.column(timestamp, dtype)
-        return statement.where(column >= low, column < high)
+        wanted = sa.and_(column >= low, column < high) | column.is_(None)
+        if self._cut.now is not None:
+            late = late_from(window, self._cut.now)
+            wanted |= column >= (late if dtype.timezone else local_from(late, zone))
+        # What no window holds is read too: it shows that the times cannot be trusted.
+        self._notes.append("the database was asked for the window's rows, not for other windows'")
+        return statement.where(wanted)
 
     def _written(self, names: list[str], batches: Any, given_up: Event) -> tuple[File, ...]:
         import polars as pl

@@ -17,7 +17,7 @@ _QUOTE = re.compile(r"""(?<!\w)["'`“‘]|(?<=\w)["`“]""")
 _CUE = re.compile(
     r"\bgot \d+: |\bparse:? (?=[^\w\s]|\S*[,;])|to parse: |Original Line|DETAIL:|CONTEXT:|HINT:|"
     r"LINE \d+:|\[parameters|\[SQL|\bvalues?:? (?=[\[({\d.+-])|\bvalues?: |\btimestamp: |"
-    r"\brow: |\bliteral: |\)=\("
+    r"\brow: |\bout of range: |\)=\("
 )
 #: What says where in the data a value stands.
 _PLACE = re.compile(

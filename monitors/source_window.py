@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -25,15 +26,42 @@ _MEANT = (
 )
 
 
-class Bounds(NamedTuple):
-    """Values of a column's own type: rows from `low` to below `high` are in, from `now` not yet.
+#: Clocks differ, and rows arrive while a source is read.
+_TOLERANCE = timedelta(hours=1)
 
-    Raises nothing: what cannot be compared has none.
+
+class Cut(NamedTuple):
+    """A window, the column that says when a row happened, and how its times are read."""
+
+    window: Window | None
+    timestamp: str | None
+    zone: ZoneInfo
+    now: datetime | None
+
+
+class InWindow(NamedTuple):
+    """The rows of a window; what was done, and why the times cannot be trusted."""
+
+    frame: nw.LazyFrame[Any]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+class Bounds(NamedTuple):
+    """Values of a column's own type: rows from `low` to below `high` are in the window.
+
+    From `late` on, a clock is in the future.
     """
 
     low: Any
     high: Any
     late: Any
+
+
+class _Moments(NamedTuple):
+    low: datetime
+    high: datetime
+    late: datetime
 
 
 def in_window(
@@ -42,13 +70,23 @@ def in_window(
     timestamp: str,
     zone: ZoneInfo,
     what: str,
-    notes: list[str],
-) -> nw.LazyFrame[Any]:
+    *,
+    now: datetime | None = None,
+) -> InWindow:
     """The rows whose timestamp is in the window; the filter stays lazy.
 
-    Rows without a timestamp, and rows of the future (after now and after the window), are counted
-    in `notes`. Times without an offset are read in `zone`; of an hour that occurs twice, as the
-    first.
+    Rows without a usable timestamp could be of any window, and rows of the future are of a clock
+    that is wrong: both are counted, and are problems. What is found depends on the data, the
+    window and `now` only. Rows after the window are later windows', and no problem. Times without
+    an offset are read in `zone`; of an hour that occurs twice, as the first.
+
+    Args:
+        frame: All rows, of any engine.
+        window: The window.
+        timestamp: The column that says when a row happened.
+        zone: Where times without an offset were written.
+        what: The source, as shown.
+        now: The present: what is over an hour later, and after the window, is of the future.
 
     Raises:
         SourceError: The column is missing, or holds no timestamps.
@@ -60,31 +98,68 @@ def in_window(
         raise missing_column([timestamp], names, what, "the timestamp")
     dtype = frame.collect_schema()[timestamp]
     column = timestamp
+    notes: list[str] = []
+    moments = _Moments(window.start, window.end, late_from(window, now or window.end))
     if dtype == nw.String:
         frame, column = _parsed(frame, timestamp, zone, what), _PARSED
-        bounds = _aware(window)
+        bounds = Bounds(*(moment.astimezone(UTC) for moment in moments))
     else:
-        bounds = _bounds(frame, timestamp, window, zone, what, notes)
-    moment = nw.col(column)
-    unset = _count(frame.filter(nw.col(timestamp).is_null()))
-    if unset:
-        notes.append(f"left out {counted(unset, 'row')} without a timestamp")
-    future = _count(frame.filter(moment >= bounds.late))
-    if future:
-        notes.append(f"left out {counted(future, 'row')} of the future: a clock is wrong")
-    return frame.filter((moment >= bounds.low) & (moment < bounds.high)).select(names)
+        bounds = _bounds(frame, timestamp, moments, zone, what, notes)
+    moment, usable = nw.col(column), ~nw.col(column).is_null()
+    if dtype.is_float():
+        usable &= moment.is_finite()
+    tally = _tally(frame, usable, usable & (moment >= bounds.late))
+    problems: list[str] = []
+    if tally.unset:
+        notes.append(f"left out {counted(tally.unset, 'row')} without a timestamp")
+        problems.append(
+            f"{tally.shares(tally.unset)} of {what} have no time in '{shown(timestamp)}', and may "
+            "belong to the window"
+        )
+    if tally.late and now is not None:
+        notes.append(f"left out {counted(tally.late, 'row')} of the future: a clock is wrong")
+        problems.append(
+            f"{tally.shares(tally.late)} of {what} are of the future by '{shown(timestamp)}': a "
+            "clock is wrong, and they may belong to the window"
+        )
+    inside = frame.filter(usable & (moment >= bounds.low) & (moment < bounds.high)).select(names)
+    return InWindow(inside, tuple(notes), tuple(problems))
 
 
-def _count(frame: nw.LazyFrame[Any]) -> int:
+class _Tally(NamedTuple):
+    """Rows of all windows together, those without a time, and those of the future."""
+
+    rows: int
+    unset: int
+    late: int
+
+    def shares(self, number: int) -> str:
+        return f"{number:,} of {counted(self.rows, 'row')} ({number / self.rows:.1%})"
+
+
+def _tally(frame: nw.LazyFrame[Any], usable: nw.Expr, late: nw.Expr) -> _Tally:
     import narwhals as nw
 
-    return int(frame.select(nw.len()).collect("pyarrow").item())
+    asked = {"rows": nw.len(), "unset": _true(~usable), "late": _true(late)}
+    found = frame.select(**asked).collect("pyarrow")
+    return _Tally(*(int(found[name].item() or 0) for name in asked))
+
+
+def _true(condition: nw.Expr) -> nw.Expr:
+    import narwhals as nw
+
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+
+
+def late_from(window: Window, now: datetime) -> datetime:
+    """The moment from which on a row is of the future, for a window and the present."""
+    return max(window.end, now + _TOLERANCE)
 
 
 def _bounds(
     frame: nw.LazyFrame[Any],
     timestamp: str,
-    window: Window,
+    moments: _Moments,
     zone: ZoneInfo,
     what: str,
     notes: list[str],
@@ -94,14 +169,14 @@ def _bounds(
     dtype = frame.collect_schema()[timestamp]
     if isinstance(dtype, nw.Datetime):
         if dtype.time_zone is None:
-            return _naive(window, zone, notes)
+            return _naive(moments, zone, notes)
         # Polars compares times of one zone only.
         own = ZoneInfo(dtype.time_zone)
-        return Bounds(*(moment.astimezone(own) for moment in _aware(window)))
+        return Bounds(*(moment.astimezone(own) for moment in moments))
     if dtype == nw.Date:
-        return _dates(window, zone)
+        return _dates(moments, zone)
     if dtype.is_numeric():
-        return _epochs(frame, timestamp, window, what)
+        return _epochs(frame, timestamp, moments, what)
     if dtype == nw.Unknown:
         raise SourceError(f"Column '{shown(timestamp)}' of {what} has no timestamp at all.", _MEANT)
     raise SourceError(
@@ -109,16 +184,7 @@ def _bounds(
     )
 
 
-def _late(window: Window) -> datetime:
-    return max(window.end, datetime.now(UTC))
-
-
-def _aware(window: Window) -> Bounds:
-    return Bounds(window.start.astimezone(UTC), window.end.astimezone(UTC), _late(window))
-
-
-def _naive(window: Window, zone: ZoneInfo, notes: list[str]) -> Bounds:
-    moments = [window.start, window.end, _late(window)]
+def _naive(moments: _Moments, zone: ZoneInfo, notes: list[str]) -> Bounds:
     if any(moment.astimezone(zone).fold for moment in moments[:2]):
         notes.append(
             "the window begins or ends in an hour that the clock went through twice; times "
@@ -141,16 +207,16 @@ def local_from(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
-def _dates(window: Window, zone: ZoneInfo) -> Bounds:
+def _dates(moments: _Moments, zone: ZoneInfo) -> Bounds:
     def first_day(moment: datetime) -> date:
         there = moment.astimezone(zone)
         midnight = there.replace(hour=0, minute=0, second=0, microsecond=0)
         return there.date() if there == midnight else there.date() + timedelta(days=1)
 
-    return Bounds(*(first_day(moment) for moment in (window.start, window.end, _late(window))))
+    return Bounds(*(first_day(moment) for moment in moments))
 
 
-def _epochs(frame: nw.LazyFrame[Any], timestamp: str, window: Window, what: str) -> Bounds:
+def _epochs(frame: nw.LazyFrame[Any], timestamp: str, moments: _Moments, what: str) -> Bounds:
     import narwhals as nw
 
     column = nw.col(timestamp)
@@ -166,11 +232,10 @@ def _epochs(frame: nw.LazyFrame[Any], timestamp: str, window: Window, what: str)
         unit = units.pop()
         if units or not unit:
             raise SourceError(
-                f"Column '{shown(timestamp)}' of {what} reaches from {low} to {high}: these are no "
+                f"Column '{shown(timestamp)}' of {what} reaches from {low:.0e} to {high:.0e}: these are no "
                 "epochs of one unit.",
                 _MEANT,
             )
-    moments = (window.start, window.end, _late(window))
     return Bounds(*(_epoch(moment, unit) for moment in moments))
 
 
@@ -196,12 +261,21 @@ def _parsed(
     unread = lazy.filter(nw.col(_PARSED).is_null() & ~nw.col(timestamp).is_null())
     example = unread.select(timestamp).head(1).collect("pyarrow")
     if len(example):
-        text = shown(str(example[timestamp].item()))
         raise SourceError(
-            f"Column '{shown(timestamp)}' of {what} holds '{text}', which is no timestamp.",
+            f"Column '{shown(timestamp)}' of {what} holds texts that are no timestamps, of the "
+            f"form '{_form(str(example[timestamp].item()))}'.",
             _MEANT,
         )
     return lazy
+
+
+def _form(text: str) -> str:
+    """What a text looks like, without what it says.
+
+    >>> _form("23.11.2026 10h")
+    '00.00.0000 00a'
+    """
+    return shown(re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "0", text[:40])))
 
 
 def _parsed_by_polars(native: Any, timestamp: str, zone: ZoneInfo) -> Any:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.errors import SourceError
-from aims_mlflow.monitors.source_failures import missing_column, shown
+from aims_mlflow.monitors.source_failures import missing_column, said
 from aims_mlflow.monitors.source_templates import expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from aims_mlflow.governance.monitoring import Engine
     from aims_mlflow.monitored import Window
@@ -37,7 +38,8 @@ class Opened:
     `frame` is a Polars LazyFrame, a DuckDB relation, a PyArrow table, a pandas or a Spark data
     frame. It can be used until `close()`, which removes temporary files, closes the DuckDB
     connection and stops the Spark session with its last user. `uri` shows no password. `files`
-    counts what was matched, where the source is files. `notes` say what was done on the way.
+    counts what was matched, where the source is files. `notes` say what was done on the way, `problems`
+    why the rows may not be those that happened in the window: nothing passes on such data.
     """
 
     frame: Any
@@ -45,6 +47,7 @@ class Opened:
     engine: Engine
     files: int | None = None
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     paths: tuple[tuple[str, Path], ...] = field(default=(), repr=False, compare=False)
     _held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
@@ -87,7 +90,7 @@ class Opened:
         culprit = damaged(self.paths)
         where = f"{culprit} of {self.uri}" if culprit and culprit != self.uri else self.uri
         return SourceError(
-            f"{where} cannot be read: {shown(f'{type(error).__name__}: {error}')}",
+            f"{where} cannot be read: {said(error)}",
             "Write the file again, or take it out of what the source matches."
             if culprit
             else "Check the source and the room on the disk and in memory.",
@@ -104,6 +107,7 @@ def open_source(
     base: Path | None = None,
     master: str | None = None,
     timeout: float = TIMEOUT,
+    now: datetime | None = None,
 ) -> Opened:
     """Open a source in an engine.
 
@@ -119,6 +123,8 @@ def open_source(
         base: The folder that relative paths start at; the working directory by default.
         master: The Spark master; `SPARK_MASTER` or `local[*]` by default.
         timeout: Seconds for a remote host or a database to answer in full.
+        now: The present, aware: rows that are clearly later become one of the `problems`. Without
+            it rows after the window are those of later windows, however late.
 
     Raises:
         SourceError: The source cannot be read; the message says which file or host, and why.
@@ -137,6 +143,7 @@ def open_source(
             master=master,
             timeout=timeout,
             held=held,
+            now=now,
         )
         if isinstance(text, bytes):
             raise SourceError("A source is bytes.", "Give it as a text.")
@@ -150,6 +157,7 @@ def open_source(
             engine=done.engine,
             files=done.files,
             notes=tuple(dict.fromkeys(opening.notes)),
+            problems=tuple(opening.problems),
             paths=done.paths,
             _held=held.pop_all(),
         )

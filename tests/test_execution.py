@@ -447,7 +447,7 @@ def test_the_tag_of_a_monitor_hides_no_other_run(project):
         tags = {"aims.kind": kind, "aims.system": "loans"}
         hidden.append(client.create_run(experiment, tags=tags).info.run_id)
         client.set_terminated(hidden[-1])
-    old = client.create_run(experiment, start_time=0, tags={"aims.kind": "monitor"}).info.run_id
+    old = client.create_run(experiment, start_time=1, tags={"aims.kind": "monitor"}).info.run_id
     found = coverage(project, project.tracking(), project.ledger())
     assert set(found.missing) == set(hidden)
     assert found.stale == (old,)

@@ -93,6 +93,10 @@ def _zone(text: str) -> str:
     return text
 
 
+def _switch(given: Any) -> Any:
+    return ("always" if given else "never") if isinstance(given, bool) else given
+
+
 Category = Annotated[
     str | int | bool, OneMessage("category", "must be text, a whole number, true or false")
 ]
@@ -100,8 +104,7 @@ Category = Annotated[
 EvidentlyReport = Annotated[
     Literal["always", "breach", "never"],
     OneMessage("evidently_report", "must be always, breach or never"),
-    BeforeValidator(lambda given: {True: "always", False: "never"}.get(given, given)
-                    if isinstance(given, bool) else given),
+    BeforeValidator(_switch),
 ]
 Duration = Annotated[str, AfterValidator(_duration)]
 Cron = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_cron)]
@@ -156,7 +159,8 @@ class Monitor(Frozen):
     The window reaches from one time of the `schedule` to the next, unless `window` says how long
     it is; `labels_lag` moves it back by the time that labels need to arrive. `key` joins labels
     with predictions. `missed: catch_up` runs at most `max_catch_up` missed windows later, oldest
-    first, and records the others as gaps; `gap` records all of them.
+    first, and records the others as gaps; `gap` records all of them. `evidently_report` says which
+    executions of a drift monitor carry Evidently's page.
     """
 
     id: Slug | None = None

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 _T = TypeVar("_T")
+#: What was left behind, by what it was.
+_late: dict[str, threading.Thread] = {}
 
 
 def within(limit: timedelta, work: Callable[[], _T], what: str) -> _T:
@@ -28,8 +30,8 @@ def within(limit: timedelta, work: Callable[[], _T], what: str) -> _T:
     Raises:
         MonitorError: The limit has passed, now or the last time.
     """
-    name = f"aims-monitor {what}"
-    if any(thread.name == name for thread in threading.enumerate()):
+    late = _late.get(what)
+    if late is not None and late.is_alive():
         raise MonitorError(
             f"{what} did not end within its time, and still waits for its sources.",
             "Look at its sources, then start this process again.",
@@ -43,12 +45,13 @@ def within(limit: timedelta, work: Callable[[], _T], what: str) -> _T:
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread = threading.Thread(target=run, name="aims-monitor", daemon=True)
     thread.start()
     thread.join(limit.total_seconds())
     if failed:
         raise failed[0]
     if not done:
+        _late[what] = thread
         raise MonitorError(
             f"{what} did not end within {limit}.",
             "Look at its sources, or give it more time: `timeout: PT2H` in its declaration.",

@@ -17,7 +17,7 @@ from aims_mlflow.monitoring.measuring import Measured, Task, measure
 from aims_mlflow.notifications import notify
 from aims_mlflow.readings import Verdict
 from aims_mlflow.recording import Planned, record, record_gap_of
-from aims_mlflow.secrets import cleared
+from aims_mlflow.secrets import cleared, cleared_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -215,10 +215,10 @@ def _report(task: Task, found: Measured) -> MonitoringReport:
         verdict=verdict,
         readings=found.readings,
         judgements=judgements,
-        data=tuple(found.data),
+        data=tuple(type(d).model_validate(cleared_tree(d.model_dump())) for d in found.data),
         comparisons=found.comparisons,
         scores=found.scores,
-        declared=task.monitor.model_dump(mode="json", exclude_defaults=True),
+        declared=cleared_tree(task.monitor.model_dump(mode="json", exclude_defaults=True)),
         threshold_config=task.system.digest(),
         model_version=found.model_version,
         given=task.given,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aims_mlflow.errors import AimsError
 from aims_mlflow.governance.monitoring import duration
 from aims_mlflow.monitored import ObservedData
+from aims_mlflow.readings import Verdict
 from aims_mlflow.references import find_reference
 
 if TYPE_CHECKING:
@@ -508,18 +509,25 @@ def _concerns(monitor: Monitor, reading: MonitorReading) -> bool:
 
 
 def _evidently(task: Task, found: Measured, reference: _Observed, current: _Observed) -> None:
+    from aims_mlflow.monitors.evidently_columns import columns_to_show
     from aims_mlflow.monitors.evidently_report import evidently_html
 
-    if not task.monitor.evidently_report:
+    wanted = task.monitor.evidently_report
+    breached = any(judgement.verdict is Verdict.FAIL for judgement in found.judgements)
+    if wanted == "never" or (wanted == "breach" and not breached):
         return
     if reference.opened is None or current.opened is None:
         found.notes.append("no Evidently report: the reference is saved statistics, without rows")
         return
+    if reference.summary is None or current.summary is None:
+        return
+    columns, left_out = columns_to_show(reference.summary, current.summary, task.monitor)
     made = evidently_html(
         reference.opened.frame,
         current.opened.frame,
+        columns=columns,
         target=task.monitor.target,
         prediction=task.monitor.prediction,
     )
     found.evidently = made.html
-    found.notes.append(made.note)
+    found.notes += [made.note, *left_out]
