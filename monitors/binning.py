@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aims_mlflow.monitors.engines import number
 from aims_mlflow.monitors.grids import (
     EXACT,
+    TOO_FAR_APART,
     Entries,
     Grid,
     choose_grid,
@@ -230,8 +231,7 @@ class NumberColumn:
         bins = self._bins(entries)
         far = float(abs(entries.place).max()) > math.asinh(_FAR / 2) * self._grid.per_unit
         if far or not all(map(math.isfinite, (*bins.sums, mean, std))):
-            reason = "its values differ by too many orders of magnitude to be added"
-            return ColumnSummary(**common, uncounted=reason)
+            return ColumnSummary(**common, uncounted=TOO_FAR_APART)
         distinct = len(entries.n) if entries.single and not self._inexact else None
         return ColumnSummary(**common, mean=mean, std=std, bins=bins, distinct=distinct)
 

@@ -60,7 +60,7 @@ def _numbers(reference: ColumnSummary, current: ColumnSummary) -> ColumnComparis
     single = len(cells.lower) <= _BINS and bool((cells.lower == cells.upper).all())
     rows = list(zip(cells.reference.tolist(), cells.current.tolist(), strict=True))
     if single and not any(map(_tells, rows)):
-        return _shown(reference, current, [f"{value:.6g}" for value in cells.lower], rows)
+        return _shown(reference, current, _texts(cells.lower.tolist(), 6), rows)
     edges = _edges(cells)
     spread = [_rows(cells, edges, side) for side in (0, 1)]
     bars = _merged(list(zip(*spread, strict=True)))
@@ -155,6 +155,10 @@ def _merged(rows: Sequence[tuple[float, float]]) -> list[_Bar]:
     one side joins that side's bulk and leaves the other side's bars alone.
     """
     bars = [_Bar(index, index, counts) for index, counts in enumerate(rows)]
+    while len(bars) > 1 and not any(bars[0].rows):
+        bars[:2] = [_together(*bars[:2])]
+    while len(bars) > 1 and not any(bars[-1].rows):
+        bars[-2:] = [_together(*bars[-2:])]
     while len(bars) > 1:
         few = [
             (bar.rows[side], at, side)
@@ -182,13 +186,19 @@ def _together(one: _Bar, other: _Bar) -> _Bar:
 
 
 def _labels(edges: Sequence[float]) -> list[str]:
-    texts: list[str] = []
-    for digits in (3, 4, 6, 9, 17):
-        texts = [f"{edge:.{digits}g}" for edge in edges]
-        if len(set(texts)) == len(texts):
-            break
+    texts = _texts(edges, 3)
     between = [f"{low} to {high}" for low, high in pairwise(texts)]
     return [f"below {texts[0]}", *between, f"{texts[-1]} and more"]
+
+
+def _texts(numbers: Sequence[float], least: int) -> list[str]:
+    """Numbers with as few digits, `least` or more, as tell one from the other."""
+    texts: list[str] = []
+    for digits in (least, *(more for more in (4, 6, 9, 12, 15, 17) if more > least)):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 def _categories(reference: ColumnSummary, current: ColumnSummary) -> ColumnComparison | None:
@@ -204,24 +214,15 @@ def _categories(reference: ColumnSummary, current: ColumnSummary) -> ColumnCompa
     shown = order[: len(order) - few]
     if len(shown) + bool(few or any(rest)) > _CATEGORIES:
         shown = shown[: _CATEGORIES - 1]
-    while shown and _tells(_hidden(counts, shown, n, m)):
-        shown = shown[:-1]
     if not shown:
         return None
     labels = [_label(table.keys[i]) for i in shown]
     rows = [counts[i] for i in shown]
-    other = _hidden(counts, shown, n, m)
+    other = n - sum(count for count, _ in rows), m - sum(count for _, count in rows)
     if any(other):
         labels.append(f"{len(order) - len(shown) + table.rest_values} other categories")
         rows.append(other)
     return _shown(reference, current, labels, rows)
-
-
-def _hidden(
-    counts: Sequence[tuple[int, int]], shown: Sequence[int], n: int, m: int
-) -> tuple[int, int]:
-    """The rows of both sides that are of no shown category."""
-    return n - sum(counts[i][0] for i in shown), m - sum(counts[i][1] for i in shown)
 
 
 def _label(value: str | float | bool) -> str:

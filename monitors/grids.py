@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PER_UNIT = 512
 #: Integers beyond it are not all floats.
 EXACT = 2.0**53
+#: Why numbers that no float can add are not counted.
+TOO_FAR_APART = "its values differ by too many orders of magnitude to be added"
 
 
 class Grid(NamedTuple):
@@ -115,7 +117,12 @@ def index_of(value: float, grid: Grid) -> int:
     0
     """
     scaled = value / grid.scale - grid.centre / grid.scale
-    return math.floor(math.asinh(scaled) * grid.per_unit)
+    if math.isfinite(scaled):
+        place = math.asinh(scaled)
+    else:  # so far away, the centre is nothing and asinh(z) is log(2 z)
+        size = math.log(abs(value)) - math.log(grid.scale) + math.log(2)
+        place = math.copysign(size, value)
+    return math.floor(place * grid.per_unit)
 
 
 def widths(entries: Entries, grid: Grid) -> Floats:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
 _PREFIX = "aims-source-"
-#: Folders that another process removes between their making and their locking, one after another.
-_TRIES = 10
 
 
 def private_folder(held: ExitStack) -> Path:
@@ -29,23 +27,28 @@ def private_folder(held: ExitStack) -> Path:
     The lock ends with the process, however that ends, and tells `remove_stale` that the folder is
     in use. It works across containers too, where process ids do not.
     """
-    for _ in range(_TRIES):
+    while True:
         # What was given up by time can still write while the folder is removed.
         made = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
-        folder = Path(made.name)
-        if fcntl is None:
-            break
-        try:
-            lock = _locked(folder)
-        except FileNotFoundError:
-            continue
-        if lock is None or not folder.exists():
-            if lock is not None:
-                os.close(lock)
-            continue
+        if _kept(Path(made.name), held):
+            return Path(held.enter_context(made))
+        made.cleanup()
+
+
+def _kept(folder: Path, held: ExitStack) -> bool:
+    """Lock a new folder; False where `remove_stale` of another process came first."""
+    if fcntl is None:
+        return True
+    try:
+        lock = _locked(folder)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # A file system without locks: `remove_stale` gets none there either, and removes nothing.
+        return True
+    if lock is not None:
         held.callback(os.close, lock)
-        break
-    return Path(held.enter_context(made))
+    return lock is not None and folder.exists()
 
 
 def remove_stale() -> int:

@@ -235,6 +235,9 @@ def _batch(
         except SourceError as error:
             failed[name] = error.message
             continue
+        except ArithmeticError as error:
+            failed[name] = f"its numbers are beyond what can be counted ({error})"
+            continue
         if reason is not None:
             again[name] = reason
     return again

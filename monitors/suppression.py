@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aims_mlflow.monitors.grids import choose_grid, index_of
+from aims_mlflow.monitors.grids import TOO_FAR_APART, choose_grid, index_of
 from aims_mlflow.monitors.summaries import Bins, ColumnSummary, DataSummary
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ def _of_categories(
 
 def _of_bins(column: ColumnSummary, bins: Bins, below: int) -> ColumnSummary:
     merged = merge(bins, below)
+    if not all(map(math.isfinite, merged.sums)):
+        gone = dict.fromkeys(("values", "bins", "distinct"))
+        return _without_numbers(column, **gone, uncounted=TOO_FAR_APART)
     if not merged.counts or merged.counts[0] < below:
         return _small(column, below)
     low, high = merged.edge(merged.first[0]), merged.edge(merged.last[-1] + 1)

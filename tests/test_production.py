@@ -259,7 +259,7 @@ def test_labels_meet_their_predictions(engine):
             "label": [1, 0, 1, 0, 1, 1],
         }
     )
-    frame, join = join_labels(engine(predictions), engine(labels), ["id", "day"])
+    frame, join = join_labels(engine(predictions), engine(labels), ["id", "day"], target="label")
     rows = frame.collect().to_arrow().to_pylist()
     met = {row["id"]: row["label"] for row in rows}
     assert {k: None if v is None or v != v else int(v) for k, v in met.items() if k == k} == {
@@ -272,7 +272,10 @@ def test_labels_meet_their_predictions(engine):
     assert (join.predictions, join.labelled, join.unmatched_labels) == (5, 3, 2)
     assert (join.without_key, join.labels_without_key) == (1, 1)
     assert join.coverage == 0.6
-    assert join.notes == ("the column 'label' is that of the labels, not of the predictions",)
+    assert join.notes == (
+        "the target 'label' is that of the labels; values of the predictions' own column of this "
+        "name differ in 1 row",
+    )
     table = count_evaluation(frame, target="label", prediction="said")
     assert table.n == 3
     assert "2 of 5 rows are not measured: they have no 'label'." in table.notes
@@ -283,10 +286,10 @@ def test_a_key_that_occurs_twice_is_refused_on_either_side(engine):
     once = pl.DataFrame({"id": [1, 2, 3], "said": [1, 0, 1]})
     twice = pl.DataFrame({"id": [1, 1, 1, 2, 2], "label": [1, 0, 1, 1, 1]})
     with pytest.raises(MonitorError) as error:
-        join_labels(engine(once), engine(twice), ["id"])
+        join_labels(engine(once), engine(twice), ["id"], target="label")
     assert "2 keys (id) occur more than once in the labels, up to 3 times" in error.value.message
     with pytest.raises(MonitorError, match="in the predictions"):
-        join_labels(engine(twice), engine(once), ["id"])
+        join_labels(engine(twice), engine(once), ["id"], target="said")
 
 
 @every_engine
@@ -294,34 +297,34 @@ def test_keys_of_other_types_are_compared_by_value_or_refused(engine):
     predictions = pl.DataFrame({"id": [1, 2, 3], "said": [1, 0, 1]})
     for dtype in (pl.Int16, pl.UInt32, pl.Float64, pl.Float32):
         labels = pl.DataFrame({"id": [3, 1], "label": [1, 0]}).cast({"id": dtype})
-        assert join_labels(engine(predictions), engine(labels), ["id"])[1].labelled == 2
+        assert join_labels(engine(predictions), engine(labels), ["id"], target="label")[1].labelled == 2
     text = pl.DataFrame({"id": ["3", "1"], "label": [1, 0]})
     with pytest.raises(MonitorError, match="which are never equal"):
-        join_labels(engine(predictions), engine(text), ["id"])
+        join_labels(engine(predictions), engine(text), ["id"], target="label")
     fractions = pl.DataFrame({"id": [3.5, 1.0], "label": [1, 0]})
     with pytest.raises(MonitorError, match="holds fractions"):
-        join_labels(engine(predictions), engine(fractions), ["id"])
+        join_labels(engine(predictions), engine(fractions), ["id"], target="label")
     names = text.cast({"id": pl.Categorical})
-    assert join_labels(engine(text.rename({"label": "said"})), engine(names), ["id"])[1].labelled
+    assert join_labels(engine(text.rename({"label": "said"})), engine(names), ["id"], target="label")[1].labelled
 
 
 def test_labels_that_cannot_be_joined_say_why():
     predictions = pl.DataFrame({"id": [1], "said": [1]})
     with pytest.raises(SourceError, match="The table of labels has no column 'id'"):
-        join_labels(predictions, pl.DataFrame({"ids": [1], "label": [1]}), ["id"])
+        join_labels(predictions, pl.DataFrame({"ids": [1], "label": [1]}), ["id"], target="label")
     with pytest.raises(MonitorError, match="without a key"):
-        join_labels(predictions, predictions, [])
+        join_labels(predictions, predictions, [], target="label")
     with pytest.raises(MonitorError, match="held by"):
-        join_labels(predictions.lazy(), pd.DataFrame({"id": [1], "label": [1]}), ["id"])
+        join_labels(predictions.lazy(), pd.DataFrame({"id": [1], "label": [1]}), ["id"], target="label")
 
 
 @every_engine
 def test_no_label_at_all_has_no_coverage(engine):
     predictions = pl.DataFrame({"id": [1, 2], "said": [1, 0]})
     labels = pl.DataFrame({"id": [1], "label": [1]}).clear()
-    join = join_labels(engine(predictions), engine(labels), ["id"])[1]
+    join = join_labels(engine(predictions), engine(labels), ["id"], target="label")[1]
     assert (join.labelled, join.coverage, join.unmatched_labels) == (0, 0.0, 0)
-    nobody = join_labels(engine(predictions.clear()), engine(labels), ["id"])[1]
+    nobody = join_labels(engine(predictions.clear()), engine(labels), ["id"], target="label")[1]
     assert (nobody.predictions, nobody.coverage) == (0, 0.0)
 
 
@@ -333,7 +336,7 @@ def test_counts_of_any_join_add_up(predicted, labelled):
         pl.DataFrame({"id": sorted(ids), "v": [0] * len(ids)}, schema=schema)
         for ids in (predicted, labelled)
     )
-    frame, join = join_labels(left, right.rename({"v": "label"}), ["id"])
+    frame, join = join_labels(left, right.rename({"v": "label"}), ["id"], target="label")
     assert join.labelled == len(predicted & labelled)
     assert join.unmatched_labels == len(labelled - predicted)
     assert nw.from_native(frame.collect()).shape[0] == join.predictions == len(predicted)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,6 +25,9 @@ from aims_mlflow.governance.monitoring import Engine, MonitorKind
 from aims_mlflow.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from aims_mlflow.monitoring.outcome import Outcome
 
 _CODES = (
@@ -66,11 +72,20 @@ def run(as_json: bool, **given: Any) -> None:
     needed: aims monitor run credit-scoring --kind drift --current new.parquet. Without a window,
     data that are named so count as those of the last 24 hours.
     """
-    from aims_mlflow.monitoring.asking import judge_now
+    with _orderly_end():
+        code = _judged_now(as_json, given)
+    sys.exit(code)
 
+
+def _judged_now(as_json: bool, given: dict[str, Any]) -> int:
+    from aims_mlflow.monitoring.asking import judge_now
+    from aims_mlflow.monitors.source_folders import remove_stale
+
+    remove_stale()
     workspace = Workspace()
     request = Request.of(workspace, now=datetime.now(UTC), **given)
-    shown, codes = [], set()
+    shown: list[dict[str, Any]] = []
+    codes: set[int] = set()
     for each, window in request.windows():
         try:
             execution = judge_now(workspace, request.system, each, window, **request.options())
@@ -86,7 +101,30 @@ def run(as_json: bool, **given: Any) -> None:
     code = next((code for code in (1, 2) if code in codes), 0)
     if as_json:
         print_json({"executions": shown, "exit_code": code})
-    sys.exit(code)
+    return code
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that no rows of sources stay on the disk.
+
+    A second one ends the process at once. Signals arrive in the main thread only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        # After a signal the second one is to end the process: other threads may still be at work.
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, before)
 
 
 @monitor.command("run-due", epilog=_CODES)
@@ -107,7 +145,8 @@ def run_due(systems: tuple[str, ...], workers: int, as_json: bool) -> None:
     """
     from aims_mlflow.monitoring.runner import run_due as judge_due
 
-    outcome = judge_due(Workspace(), systems=systems or None, workers=workers)
+    with _orderly_end():
+        outcome = judge_due(Workspace(), systems=systems or None, workers=workers)
     if as_json:
         print_json(shown_outcome(outcome))
     else:

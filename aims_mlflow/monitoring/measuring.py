@@ -212,8 +212,9 @@ def _operation(task: Task, found: Measured, stack: ExitStack) -> None:
 
 
 def _production(task: Task, found: Measured, stack: ExitStack) -> None:
+    from aims_mlflow.monitors.fairlearn_check import disagreements
     from aims_mlflow.monitors.judge_production import in_force, judge_production
-    from aims_mlflow.monitors.performance import score
+    from aims_mlflow.monitors.performance import MIN_GROUP_SIZE, score
     from aims_mlflow.monitors.production import production_readings
 
     known = find_reference(task.tracking, task.system, task.monitor)
@@ -239,6 +240,10 @@ def _production(task: Task, found: Measured, stack: ExitStack) -> None:
         for reading in production_readings(scores, table, baseline=baseline, n_total=predicted)
         if _concerns(task.monitor, reading)
     )
+    for table in tables:
+        denied, said = disagreements(table, found.readings, sizes, MIN_GROUP_SIZE)
+        found.problems += denied
+        found.notes += [said] if said else []
     found.judgements = judge_production(
         task.thresholds, tables, day=task.day, baseline=baseline, problems=found.problems
     )
@@ -301,6 +306,7 @@ def _open(
             base=task.base,
             master=task.master,
             timeout=duration(monitor.timeout).total_seconds(),
+            now=task.now,
         )
     except AimsError as error:
         said = f"{role}: {error.diagnostics()}".replace("\n", " ")
@@ -308,6 +314,7 @@ def _open(
         found.unread.append(said)
         return None
     stack.enter_context(opened)
+    found.problems += [f"{role}: {problem}" for problem in opened.problems]
     return opened
 
 
@@ -476,7 +483,9 @@ def _labelled(
     labels = _open(task, found, stack, "labels", source, windowed=False)
     if labels is None:
         raise MonitorError("there are no labels to evaluate with.", "See the problem above.")
-    joined, join = join_labels(frame, labels.frame, task.monitor.key)
+    joined, join = join_labels(
+        frame, labels.frame, task.monitor.key, target=str(task.monitor.target)
+    )
     found.data.append(
         ObservedData(
             role="labels",

@@ -20,6 +20,7 @@ from aims_mlflow.monitoring.heartbeat import Heartbeat
 from aims_mlflow.monitoring.missing import MissedWindows, seal_missed
 from aims_mlflow.monitoring.outcome import Outcome, Result
 from aims_mlflow.monitoring.windows import Due, fired, window_at, windows_due
+from aims_mlflow.monitors.source_folders import remove_stale
 from aims_mlflow.secrets import cleared
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def run_due(
         UsageError: A named system is not declared.
         LedgerError: The ledger cannot be opened.
     """
+    remove_stale()
     ledger = workspace.ledger()
     runner = _Runner(
         workspace=workspace,
@@ -103,8 +105,7 @@ def run_due(
     )
     jobs = list(declared_monitors(workspace.profile, systems))
     if workers > 1:
-        with ThreadPoolExecutor(workers, thread_name_prefix="aims-monitors") as pool:
-            found = list(pool.map(lambda job: list(runner.run(*job)), jobs))
+        found = _side_by_side(runner, jobs, workers)
     else:
         found = [list(runner.run(*job)) for job in jobs]
     if not runner.broken.is_set():
@@ -113,6 +114,21 @@ def run_due(
         results=tuple(result for each in found for result in each),
         problems=(*workspace.faults, *runner.problems),
     )
+
+
+def _side_by_side(
+    runner: _Runner, jobs: Sequence[tuple[str, Monitor]], workers: int
+) -> list[list[Result]]:
+    """Several monitors at a time. A runner that is stopped ends those at work, and no more."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="aims-monitors")
+    try:
+        return list(pool.map(lambda job: list(runner.run(*job)), jobs))
+    except BaseException:
+        runner.broken.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown()
 
 
 def _run_monitor() -> Execute:
@@ -169,7 +185,7 @@ class _Runner:
         waiting = self.claims.open(system, monitor.name, now=datetime.now(UTC))
         windows = {window.key: window for window in (*(row.window for row in waiting), *due.run)}
         for key in sorted(windows):
-            if self.stop():
+            if self.broken.is_set() or self.stop():
                 return
             result = self._attempt(system, monitor, windows[key])
             if result is not None:
