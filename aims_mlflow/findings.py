@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from aims_mlflow.evidence import Evidence, EvidenceKind, Frozen, SubjectType, UtcDatetime
 from aims_mlflow.governance.finding import Finding, Rank
 from aims_mlflow.governance.thresholds import Severity
-from aims_mlflow.monitors.monitor_findings import is_report, monitoring_findings, newest_reports
+from aims_mlflow.monitors.monitor_findings import monitoring_findings
+from aims_mlflow.monitors.monitor_reports import is_report, newest_reports
 from aims_mlflow.notifications import failures
 from aims_mlflow.readings import Verdict
 
@@ -300,7 +301,7 @@ def _row(profile: Profile, system_id: str | None, items: list[Evidence]) -> Syst
         judged = item.kind is EvidenceKind.EVALUATION_REPORT and not is_report(item)
         if judged and item.body:
             verdicts[Verdict(item.body["verdict"])] += 1
-    for report in newest_reports(items).values():
+    for report in newest_reports(items, declared).values():
         verdicts[Verdict((report.body or {})["verdict"])] += 1
     return SystemRow(
         id=system_id,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aims_mlflow.monitors.incident_records import IncidentChange
 
 #: What people are told of; each further breach is in the incident only.
-TOLD = frozenset({"opened", "relapsed", "raised", "recovered", "closed"})
+TOLD = frozenset({"opened", "relapsed", "raised", "loosened", "recovered", "closed"})
 #: Attempts for one message, the seconds after which no further one begins, and the seconds that
 #: one of them may take.
 ATTEMPTS, BEGIN_WITHIN, ONE_ATTEMPT = 3, 60.0, 20.0

@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 194.0, 136.0
 _LEGEND = 20.0
 #: Bars of categories and of numbers that are drawn; a comparison has no more of its own.
 _MAX_BARS, _MAX_BINS = 12, 40
-_LABEL, _ROW, _BAR, _LETTERS = 71.0, 14.0, 4.5, 14
+_LABEL, _ROW, _BAR, _LETTERS = 71.0, 18.0, 7.0, 14
 _BETWEEN = " to "
 #: The largest share, and what rounding may add to it.
 _ALL = 1 + 1e-9
@@ -150,22 +150,22 @@ def _categories(found: ColumnComparison) -> Sketch:
     for row, label in enumerate(labels):
         top = height - _LEGEND - row * _ROW
         text = cut(label, _LETTERS)
-        sketch.text(_LABEL - 4, top - 9, text, tone="ink", anchor="right", size=7.5)
+        sketch.text(_LABEL - 4, top - 11, text, tone="ink", anchor="right", size=7.5)
         _bars(frame, [side for side in shown if side.shares], row, top - 2)
     sketch.line([(_LABEL, 4), (_LABEL, height - _LEGEND)], "soft", width=0.7)
     return sketch
 
 
 def _bars(frame: Frame, shown: Sequence[Side], row: int, top: float) -> None:
+    """A bar of each side, with its own number at its own end."""
     for index, side in enumerate(shown):
         right, y = frame.x(side.shares[row]), top - index * (_BAR + 0.5)
         bar = [(frame.left, y), (right, y), (right, y - _BAR), (frame.left, y - _BAR)]
         if right > frame.left:
             frame.sketch.areas([bar], side.tone, opacity=side.opacity)
-    if shown:
-        share = shown[-1].shares[row]
-        longest = max(side.shares[row] for side in shown)
-        frame.sketch.text(frame.x(longest) + 3, top - 7, _percent(share), size=7)
+        tone: Tone = "soft" if side.tone == "soft" else "ink"
+        text = _percent(side.shares[row])
+        frame.sketch.text(right + 3, y - _BAR + 1, text, tone=tone, size=6.8)
 
 
 def _legend(sketch: Sketch, height: float) -> None:

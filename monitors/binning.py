@@ -185,7 +185,7 @@ class NumberColumn:
                 self._refined += 1
                 self._grid = grid
                 return "the sample was unlike the rest"
-        if few and self._few:
+        if few and self._few and not self._inexact:
             self._exact = True
             return "few values, close together"
         return None
@@ -264,7 +264,7 @@ class NumberColumn:
             return False
         extremes = (0.0, *self._entries.low[:1], *self._entries.high[-1:])
         # 2^53 is also the float nearest to 2^53 + 1.
-        return max(map(abs, extremes)) >= EXACT
+        return bool(max(map(abs, extremes)) >= EXACT)
 
     def notes(self) -> Iterable[str]:
         """What a reader should know about the numbers."""

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from aims_mlflow.monitors.point_masses import NotComparableError, finite
+from aims_mlflow.monitors.source_failures import counted
 from aims_mlflow.monitors.statistics import Statistic
 
 if TYPE_CHECKING:
@@ -245,9 +246,19 @@ def _permuted(together: Counts, n: int, m: int, distance: float, draws: int) -> 
 
 
 def pooled(table: CategoryTable) -> str:
-    """What is to be said of a table with pooled categories."""
-    rows = table.reference_rest + table.current_rest
-    return f"{rows} rows are of categories that are too rare to be kept by name"
+    """What is to be said of a table with pooled categories, of each side by itself."""
+    told = [
+        f"{rows:,} of {counted(n, 'row')} of the {side} data"
+        for rows, n, side in (
+            (table.reference_rest, table.reference_n, "reference"),
+            (table.current_rest, table.current_n, "current"),
+        )
+        if rows
+    ]
+    return (
+        f"{' and '.join(told)} are of categories that cannot be matched by name: what is rare on "
+        "one side is pooled there"
+    )
 
 
 def _p_value(p: float, statistic: float, detail: str) -> Statistic:

@@ -113,7 +113,8 @@ def _edges(cells: Cells) -> Floats:
         raise NotComparableError("lies too close together for its size to be shown in bins")
     count = min(_BINS - 1, math.floor(high / step) - first + 1)
     edges = np.unique([(first + index) * step for index in range(count)])
-    return edges[np.isfinite(edges)]
+    finite_ones: Floats = edges[np.isfinite(edges)]
+    return finite_ones
 
 
 def _round_number(least: float) -> float:
@@ -207,7 +208,11 @@ def _categories(reference: ColumnSummary, current: ColumnSummary) -> ColumnCompa
     counts = list(zip(table.reference.tolist(), table.current.tolist(), strict=True))
     order = sorted(
         range(len(counts)),
-        key=lambda i: (_tells(counts[i]), -(counts[i][0] / n + counts[i][1] / m), str(table.keys[i])),
+        key=lambda i: (
+            _tells(counts[i]),
+            -(counts[i][0] / n + counts[i][1] / m),
+            str(table.keys[i]),
+        ),
     )
     rest = (table.reference_rest, table.current_rest)
     few = sum(map(_tells, counts))

@@ -8,7 +8,7 @@ from aims_mlflow.monitored import MonitorReading
 from aims_mlflow.monitors.verdicts import near, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aims_mlflow.monitors.summaries import ColumnSummary, DataSummary
 
@@ -37,17 +37,19 @@ def column_reading(
     current: DataSummary,
     reference: DataSummary | None,
     measure: Callable[[ColumnSummary], Measured],
+    known: Collection[str] = (),
 ) -> MonitorReading:
     """What `measure` finds in the column of this name, now and in the reference.
 
-    An empty window and a column that is not there give a reading without a value. What cannot be
-    measured of the reference is only left out.
+    A column that is not there and an empty window give a reading without a value; the former is
+    told first, as it outlasts the window. What cannot be measured of the reference is only left
+    out. `known` are the names of all columns of the data, where not all of them were counted.
     """
     column = current.column(name)
-    if not current.n:
+    if column is None and (current.columns or known):
+        return without_value(metric, current, absent(name, current, known), name)
+    if column is None or not current.n:
         return without_value(metric, current, EMPTY, name)
-    if column is None:
-        return without_value(metric, current, absent(name, current), name)
     now = measure(column)
     before = None if reference is None else reference.column(name)
     then = Measured(None, 0) if before is None or not before.n else measure(before)
@@ -77,9 +79,9 @@ def mostly_missing(column: ColumnSummary) -> tuple[str, ...]:
     return (f"{column.missing:,} of {column.n:,} rows, which have no value",)
 
 
-def absent(name: str, summary: DataSummary) -> str:
+def absent(name: str, summary: DataSummary, known: Collection[str] = ()) -> str:
     """That there is no column of this name, and which names are near."""
-    hint = near(name, (column.name for column in summary.columns))
+    hint = near(name, known or [column.name for column in summary.columns])
     return f"the data have no column '{shown(name)}'{hint}"
 
 

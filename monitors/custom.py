@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pydantic import ValidationError
 
 from aims_mlflow.errors import MonitorError
+from aims_mlflow.governance.monitor_notes import GROUP
 from aims_mlflow.monitored import MonitorReading
 from aims_mlflow.monitors.verdicts import near
 from aims_mlflow.secrets import cleared
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from aims_mlflow.monitored import Window
 
-GROUP = "aims_mlflow.monitors"
 #: Readings that one monitor may give; more is a mistake, or a row for each reading.
 MAX_READINGS = 10_000
 #: Characters of a text of a reading, and of an error that a monitor raised.

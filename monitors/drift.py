@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aims_mlflow.errors import MonitorError, SourceError
+from aims_mlflow.monitors.column_readings import EMPTY
 from aims_mlflow.monitors.corrections import NAMES, corrected
 from aims_mlflow.monitors.drift_readings import Tested, compared, reading, share
 from aims_mlflow.monitors.drift_tests import (
@@ -22,6 +23,7 @@ from aims_mlflow.monitors.drift_tests import (
 from aims_mlflow.monitors.evidently_tests import Answer, Asked, evidently_tests
 from aims_mlflow.monitors.point_masses import NotComparableError
 from aims_mlflow.monitors.statistics import Statistic
+from aims_mlflow.monitors.verdicts import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,13 +123,23 @@ def _prepared(
     before, after = reference.column(name), current.column(name)
     one = Tested(name, metric, before, after)
     try:
+        if after is None and current.columns:
+            raise NotComparableError(_gone(name, reference, current))
         if not current.n:
-            raise NotComparableError("there are no rows in the window")
+            raise NotComparableError(EMPTY)
         comparable(before, after)
         assert before is not None and after is not None
         return replace(one, chosen=choose(before, after, monitor.tests.get(name)))
     except NotComparableError as error:
         return replace(one, reason=error.message)
+
+
+def _gone(name: str, reference: DataSummary, current: DataSummary) -> str:
+    """That the current data have no such column, and which names are near."""
+    known = [column.name for column in (*current.columns, *reference.columns)]
+    if reference.column(name) is not None:
+        return f"is not in the current data{near(name, [c.name for c in current.columns])}"
+    return f"is neither in the current data nor in the reference{near(name, dict.fromkeys(known))}"
 
 
 def _answers(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.errors import MonitorError, SourceError
 from aims_mlflow.monitors.native import prepared, rounded, zoned_times
-from aims_mlflow.secrets import cleared
+from aims_mlflow.monitors.source_failures import shown
+from aims_mlflow.monitors.source_values import without_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -284,4 +285,4 @@ def _clean(name: str, family: Family) -> nw.Expr:
 
 
 def _text(error: BaseException) -> str:
-    return cleared(str(error))[0].strip().split("\n", maxsplit=1)[0][:300]
+    return shown(without_values(str(error)))

@@ -65,11 +65,15 @@ def histories(reports: Iterable[Evidence]) -> dict[str, list[Judged]]:
 
 
 class Episode(NamedTuple):
-    """What the verdicts of a monitor come to: `new` are the breaches not counted before."""
+    """What the verdicts of a monitor come to: `new` are the breaches not counted before.
+
+    `last` is the breach of the newest window that has one.
+    """
 
     watched: Watched
     new: tuple[Judged, ...]
     passes: int
+    last: Judged | None
 
 
 def episode(history: Sequence[Judged], before: Watched | None) -> Episode | None:
@@ -101,7 +105,8 @@ def episode(history: Sequence[Judged], before: Watched | None) -> Episode | None
     counted = sorted({*(before.counted if before else ()), *(each.end for each in new)})
     seen = max([history[-1].end, *([before.seen] if before else [])])
     watched = Watched(since=since, seen=seen, failing=failing, counted=tuple(counted[-COUNTED:]))
-    return Episode(watched, new, _passes(history))
+    breaches = (each for each in reversed(history) if each.verdict is Verdict.FAIL)
+    return Episode(watched, new, _passes(history), next(breaches, None))
 
 
 def _rows(history: Sequence[Judged]) -> tuple[datetime | None, bool]:

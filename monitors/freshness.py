@@ -34,10 +34,10 @@ def freshness(
         now: What the clock says, aware.
     """
     column = current.column(timestamp)
-    if not current.n:
-        return without_value(_METRIC, current, EMPTY)
-    if column is None:
+    if column is None and current.columns:
         return without_value(_METRIC, current, absent(timestamp, current))
+    if column is None or not current.n:
+        return without_value(_METRIC, current, EMPTY)
     newest = _newest(column, ZoneInfo(timezone))
     if isinstance(newest, str):
         return without_value(_METRIC, current, f"column '{shown(timestamp)}' {newest}")

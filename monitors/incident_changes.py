@@ -11,15 +11,18 @@ from aims_mlflow.monitors.incident_records import (
     Incident,
     IncidentEvent,
     IncidentState,
+    Loosened,
     What,
     incident_id,
 )
+from aims_mlflow.monitors.limit_changes import limits_told, proven
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from aims_mlflow.monitors.episodes import Episode, Judged
+    from aims_mlflow.monitors.limit_changes import Proven
 
 _SEVERITIES = list(Severity)
 #: Who closes where a declared rule does.
@@ -44,6 +47,8 @@ def following(
 ) -> list[Incident]:
     """The versions to add for one threshold; none where the monitor says nothing new.
 
+    A PASS against a looser limit than the one that was broken is no recovery: it is noted.
+
     Args:
         occasion: Who reports.
         known: Every incident of the threshold, as it stands.
@@ -60,23 +65,56 @@ def following(
     floor = ended.watched.get(occasion.monitor) if ended else None
     # What an incident that was closed took into account opens none again.
     later = [each for each in judged if floor is None or each.end > floor.seen]
-    found = episode(later, current.watched.get(occasion.monitor) if current else None)
-    if found is None:
-        return []
-    if current is None:
+    counting = proven(later, current, occasion.monitor)
+    found = _episode(occasion, counting, current)
+    versions: list[Incident] = []
+    if found is not None and current is None:
         versions = [_opened(occasion, found, number)]
-    else:
+    elif found is not None and current is not None:
         versions = _continued(occasion, found, current)
     latest = versions[-1] if versions else current
-    assert latest is not None
+    if latest is None:
+        return []
+    versions += _loosened(occasion, counting, latest)
     recovered = latest.state is IncidentState.RECOVERED
-    if close_after and recovered and found.passes >= close_after:
+    if close_after and recovered and found and found.passes >= close_after:
         words = f"{found.passes} windows in a row passed; incidents: {{close_after: {close_after}}}"
         final = latest.model_copy(
             update={"watched": {**latest.watched, occasion.monitor: found.watched}}
         )
         versions.append(closed(final, words, RULE, occasion.now))
     return versions
+
+
+def _episode(occasion: Occasion, counting: Proven, current: Incident | None) -> Episode | None:
+    before = current.watched.get(occasion.monitor) if current else None
+    found = episode(counting.judged, before)
+    if found is None or counting.loose is None or not (before and before.failing):
+        return found
+    # What counts may end with a PASS from before the breach, whose window was judged again.
+    return found._replace(watched=found.watched.model_copy(update={"failing": True}))
+
+
+def _loosened(occasion: Occasion, counting: Proven, incident: Incident) -> list[Incident]:
+    """Note, once for each limit, that only a looser one than the broken one is passed."""
+    if counting.loose is None or counting.before is None:
+        return []
+    declared = counting.loose.judgement.declared
+    before, after = limits_told(counting.before, declared)
+    known = incident.loosened
+    if incident.state is not IncidentState.OPEN or (known and known.after == after):
+        return []
+    words = f"limit changed from {before} to {after} after the breach: {_told(counting.loose)}"
+    change = Loosened(
+        before=before,
+        after=after,
+        when=occasion.now,
+        approved_by=declared.get("approved_by"),
+        reason=declared.get("reason"),
+    )
+    words += " is no recovery; a person decides"
+    event = IncidentEvent(what="loosened", when=occasion.now, by=occasion.actor, text=words)
+    return [incident.model_copy(update={"loosened": change, "event": event})]
 
 
 def _opened(occasion: Occasion, found: Episode, number: int) -> Incident:
@@ -117,8 +155,9 @@ def _continued(occasion: Occasion, found: Episode, incident: Incident) -> list[I
         return []
     observed = [incident.first, incident.last, *(each.observation for each in found.new)]
     observed.sort(key=lambda each: each.window.end)
-    words = _told(found.new[-1]) if found.new else f"monitor {occasion.monitor} passes again"
     recovered = occasion.now if state is IncidentState.RECOVERED else None
+    still = [name for name, each in watched.items() if each.failing]
+    words = _words(occasion.monitor, what, found, still)
     changes: dict[str, Any] = {
         "state": state,
         "severity": severity,
@@ -132,6 +171,8 @@ def _continued(occasion: Occasion, found: Episode, incident: Incident) -> list[I
     }
     if found.new:
         changes["threshold"] = found.new[-1].judgement.declared
+    if found.new or recovered:
+        changes["loosened"] = None
     return [incident.model_copy(update=changes)]
 
 
@@ -145,6 +186,19 @@ def _happened(
     if extended:
         return "extended"
     return "eased" if eased else None
+
+
+def _words(monitor: str, what: What, found: Episode, still: Sequence[str]) -> str:
+    """What happened, in words that fit it."""
+    late = f"; found late: {_told(found.new[-1])}" if found.new else ""
+    if what == "recovered":
+        return f"monitor {monitor} passes again{late}"
+    if what == "eased":
+        return f"monitor {monitor} passes again; still failing: {', '.join(still)}{late}"
+    if found.new:
+        return _told(found.new[-1])
+    # A window that was counted, and then passed, was judged once more.
+    return f"breached again: {_told(found.last)}" if found.last else "breached again"
 
 
 def _severest(found: Episode) -> Severity:

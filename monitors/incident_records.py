@@ -23,8 +23,18 @@ TYPES: dict[str, IncidentType] = {
 }
 #: What happened to an incident. `extended`: one more breach; `relapsed`: it had recovered, and
 #: the threshold is broken again; `raised`: the declared severity went up; `eased`: one of several
-#: monitors passes again.
-What = Literal["opened", "extended", "relapsed", "raised", "eased", "recovered", "noted", "closed"]
+#: monitors passes again; `loosened`: it passes, against a looser limit than the one it broke.
+What = Literal[
+    "opened",
+    "extended",
+    "relapsed",
+    "raised",
+    "eased",
+    "loosened",
+    "recovered",
+    "noted",
+    "closed",
+]
 
 
 class IncidentState(StrEnum):
@@ -66,6 +76,19 @@ class Watched(Frozen):
     counted: tuple[UtcDatetime, ...]
 
 
+class Loosened(Frozen):
+    """A limit that was loosened after the breach: as people write both, first seen at `when`.
+
+    `approved_by` and `reason` are what the looser threshold declares.
+    """
+
+    before: str
+    after: str
+    when: UtcDatetime
+    approved_by: str | None = None
+    reason: str | None = None
+
+
 class IncidentEvent(Frozen):
     """What a version of an incident records: `by` a person or a job, `text` in their words."""
 
@@ -89,6 +112,7 @@ class Incident(Frozen):
     `threshold` is the declaration that was in force at the last breach. `breaches` counts windows,
     `first` and `last` are the first and the last of them by the time of their windows. `notes` are
     the last ones; every version has its own `event`, so that the lineage holds all of them.
+    `loosened` is set while only a looser limit than the broken one is passed.
     """
 
     schema_version: Literal["aims.incident/1"] = "aims.incident/1"
@@ -110,6 +134,7 @@ class Incident(Frozen):
     watched: dict[str, Watched]
     event: IncidentEvent
     notes: tuple[Note, ...] = ()
+    loosened: Loosened | None = None
 
     @property
     def failing(self) -> tuple[str, ...]:

@@ -119,7 +119,9 @@ def join_labels(
 
 def _notes(both: Iterable[str], target: str | None, other: int | None) -> Iterator[str]:
     if target is not None:
-        differ = "cannot be compared with it" if other is None else f"differ in {counted(other, 'row')}"
+        differ = (
+            "cannot be compared with it" if other is None else f"differ in {counted(other, 'row')}"
+        )
         yield (
             f"the target '{shown(target)}' is that of the labels; values of the predictions' own "
             f"column of this name {differ}"
@@ -248,9 +250,7 @@ def _one() -> nw.Expr:
     return nw.lit(1)
 
 
-def _matched(
-    joined: nw.LazyFrame[Any], target: str, *, held: bool
-) -> tuple[int, int | None]:
+def _matched(joined: nw.LazyFrame[Any], target: str, *, held: bool) -> tuple[int, int | None]:
     """Rows with a label, and those whose own target is another value; None where types differ."""
     import narwhals as nw
 

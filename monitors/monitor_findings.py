@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from aims_mlflow.evidence import MONITOR_REPORTS, Evidence, EvidenceKind
+from aims_mlflow.evidence import Evidence, EvidenceKind
 from aims_mlflow.governance.finding import Finding, Rank
 from aims_mlflow.governance.monitoring import duration
-from aims_mlflow.monitored import Window
+from aims_mlflow.governance.thresholds import Threshold
 from aims_mlflow.monitors.incident_records import Incident, IncidentState, change_of
+from aims_mlflow.monitors.monitor_reports import is_report, newest_reports, window_end
+from aims_mlflow.monitors.threshold_changes import published_thresholds, unpublished_thresholds
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
@@ -18,32 +20,15 @@ if TYPE_CHECKING:
 
     from aims_mlflow.governance.monitoring import Monitor
     from aims_mlflow.governance.profile import Profile
+    from aims_mlflow.governance.system import AISystem
 
 _RANKS = {Verdict.FAIL: Rank.FAIL, Verdict.INSUFFICIENT: Rank.INSUFFICIENT}
-
-
-def is_report(item: Evidence) -> bool:
-    """Whether it is the report of a monitor, rather than of an evaluation."""
-    schema = str((item.body or {}).get("schema_version"))
-    return item.kind in MONITOR_REPORTS and schema == "aims.monitoring_report/1"
-
-
-def newest_reports(items: Sequence[Evidence]) -> dict[str, Evidence]:
-    """The report of the newest window of each monitor, by the name of the monitor."""
-    newest: dict[str, Evidence] = {}
-    for item in sorted(filter(is_report, items), key=lambda e: (_end(e), e.receipt_time)):
-        newest[str((item.body or {})["monitor"])] = item
-    return newest
-
-
-def _end(report: Evidence) -> datetime:
-    return Window.model_validate((report.body or {})["window"]).end
 
 
 def monitoring_findings(
     profile: Profile, system_id: str | None, items: Sequence[Evidence], now: datetime
 ) -> Iterator[Finding]:
-    """Incidents that are not closed, what the newest windows did not show, silent monitors.
+    """Incidents that are not closed, changed limits, what windows did not show, silent monitors.
 
     Args:
         profile: The profile in force.
@@ -56,8 +41,12 @@ def monitoring_findings(
     alive = [(each, at) for each, at in incidents if each.state is not IncidentState.CLOSED]
     for incident, evidence_id in alive:
         yield _incident(profile, incident, evidence_id)
+        yield from _limit_loosened(incident, evidence_id, items)
     handled = {each.threshold_id for each, _ in alive}
-    reports = newest_reports(items)
+    system = profile.system(system_id) if system_id else None
+    reports = newest_reports(items, system)
+    if system is not None and any(map(is_report, items)):
+        yield from _unpublished(system, items)
     for name, report in reports.items():
         yield from _monitored(system_id, name, report, handled)
     yield from _silent_monitors(profile, system_id, items, reports, now)
@@ -85,6 +74,49 @@ def _incident(profile: Profile, incident: Incident, evidence_id: str) -> Finding
     )
 
 
+def _limit_loosened(
+    incident: Incident, evidence_id: str, items: Sequence[Evidence]
+) -> Iterator[Finding]:
+    """A limit that was loosened after it was broken, and who can be known to have done so."""
+    change = incident.loosened
+    if change is None:
+        return
+    approved = f"approved by {change.approved_by}" if change.approved_by else "names no approver"
+    yield Finding(
+        rank=Rank.FAIL,
+        rule="loosened-limit",
+        system=incident.system,
+        message=f"threshold {incident.threshold_id}: limit changed from {change.before} to "
+        f"{change.after} after the breach ({approved}, {_publisher(incident, items)}); "
+        f"{incident.id} is not recovered by that",
+        fix=f"Restore the limit, or decide: aims incident close '{incident.id}' --reason ...",
+        evidence_id=evidence_id,
+        severity=incident.severity,
+    )
+
+
+def _publisher(incident: Incident, items: Sequence[Evidence]) -> str:
+    newest, change = published_thresholds(items), incident.loosened
+    for declared in (newest.body or {})["thresholds"] if newest else ():
+        limit = Threshold.model_construct(**declared).limit
+        same = change is not None and change.after.endswith(limit)
+        if newest is not None and declared["id"] == incident.threshold_id and same:
+            return f"published by {newest.actor} on {newest.receipt_time:%Y-%m-%d}"
+    return "not published"
+
+
+def _unpublished(system: AISystem, items: Sequence[Evidence]) -> Iterator[Finding]:
+    told = unpublished_thresholds(system, items)
+    if told:
+        yield Finding(
+            rank=Rank.GAP,
+            rule="unpublished-thresholds",
+            system=system.id,
+            message=f"monitors judge by thresholds that are not published: {told}",
+            fix="aims publish",
+        )
+
+
 def _monitored(
     system_id: str | None, name: str, report: Evidence, handled: set[str]
 ) -> Iterator[Finding]:
@@ -98,7 +130,7 @@ def _monitored(
             rank=rank,
             rule=threshold,
             system=system_id,
-            message=f"monitor {name}, window to {_end(report):%Y-%m-%d %H:%M} UTC: "
+            message=f"monitor {name}, window to {window_end(report):%Y-%m-%d %H:%M} UTC: "
             f"{threshold}: {judgement['reason']}",
             fix=f"aims evidence show {report.id[:12]}",
             evidence_id=report.id,
@@ -119,7 +151,10 @@ def _silent_monitors(
         due = _due_before(monitor, now)
         report = reports.get(monitor.name)
         if report is not None:
-            late, last = _end(report) < due, f"the last one ended {_end(report):%Y-%m-%d %H:%M} UTC"
+            late, last = (
+                window_end(report) < due,
+                f"the last one ended {window_end(report):%Y-%m-%d %H:%M} UTC",
+            )
         else:
             late, last = any(moment < due for moment in published), "it never ran"
         if late:

@@ -42,10 +42,10 @@ def new_categories(current: DataSummary, reference: ColumnSummary) -> MonitorRea
     """
     name = reference.name
     column = current.column(name)
-    if not current.n:
-        return without_value(_METRIC, current, EMPTY, name)
-    if column is None:
+    if column is None and current.columns:
         return without_value(_METRIC, current, absent(name, current), name)
+    if column is None or not current.n:
+        return without_value(_METRIC, current, EMPTY, name)
     if not column.present:
         return without_value(_METRIC, current, "the column has no value", name)
     if not reference.present:

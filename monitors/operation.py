@@ -10,7 +10,7 @@ from aims_mlflow.monitored import MonitorReading
 from aims_mlflow.monitors.column_readings import Measured, column_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from aims_mlflow.governance.monitoring import Monitor
     from aims_mlflow.monitors.summaries import Bins, ColumnSummary, DataSummary
@@ -25,7 +25,10 @@ _NO_ERRORS = "the column holds neither true or false nor 0 or 1 nor an HTTP stat
 
 
 def operation(
-    current: DataSummary, reference: DataSummary | None, monitor: Monitor
+    current: DataSummary,
+    reference: DataSummary | None,
+    monitor: Monitor,
+    known: Collection[str] = (),
 ) -> tuple[MonitorReading, ...]:
     """Latency quantiles (seconds), error rate and number of requests.
 
@@ -36,8 +39,10 @@ def operation(
 
     Args:
         current: The requests of the window, one row each.
-        reference: The requests to compare with, if any.
+        reference: The requests to compare with, if any; not their number, which is of a window.
         monitor: Names the columns.
+        known: The names of all columns of the data, where only those of the monitor were counted:
+            one of them may be meant.
     """
     readings = [
         MonitorReading(
@@ -45,18 +50,18 @@ def operation(
             value=current.n,
             n=current.n,
             n_total=current.n,
-            reference=None if reference is None else reference.n,
-            reference_n=None if reference is None else reference.n,
         )
     ]
     if monitor.latency is not None:
         readings += [
-            column_reading(metric, monitor.latency, current, reference, partial(_latency, q=q))
+            column_reading(
+                metric, monitor.latency, current, reference, partial(_latency, q=q), known
+            )
             for metric, q in QUANTILES.items()
         ]
     if monitor.error is not None:
         readings.append(
-            column_reading("error_rate", monitor.error, current, reference, _error_rate)
+            column_reading("error_rate", monitor.error, current, reference, _error_rate, known)
         )
     return tuple(readings)
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from aims_mlflow.governance.metrics import MetricFamily
-from aims_mlflow.monitors.verdicts import held, limits, listed, too_few
+from aims_mlflow.monitors.verdicts import TOLERANCE, held, limits, listed, too_few
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def _wrong_way(threshold: Threshold, reading: MonitorReading) -> str:
     if not reading.test or threshold.max_change is not None:
         return ""
     if reading.p_value is not None and reading.p_value == reading.value:
-        # No p-value is below 0, so that limit would let total drift pass.
-        limited = threshold.min is not None and threshold.min > 0
+        # No p-value is below 0: such a limit would let total drift pass.
+        limited = threshold.min is not None and threshold.min > TOLERANCE
         score, said, how = "p-value", "small", "a 'min' above 0"
     else:
         limited = threshold.max is not None

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aims_mlflow.monitored import MonitorReading
-from aims_mlflow.monitors.column_readings import EMPTY, Measured, column_reading, mostly_missing, without_value
+from aims_mlflow.monitors.column_readings import (
+    EMPTY,
+    Measured,
+    column_reading,
+    mostly_missing,
+    without_value,
+)
 from aims_mlflow.monitors.freshness import freshness
 from aims_mlflow.monitors.new_categories import has_categories, new_categories
 from aims_mlflow.monitors.schema_changes import bookkeeping, schema_changes
@@ -46,7 +52,7 @@ def quality(
     Args:
         current: The data of the window.
         reference: The data to compare with, if any. Its own values of the same metrics are in the
-            readings, for thresholds on the change.
+            readings, for thresholds on the change; not of `row_count`, which is of a window.
         monitor: Names columns and expectations. `columns` and `exclude` choose what is read.
         window: The time that the data are of.
         now: What the clock says, aware.
@@ -59,7 +65,7 @@ def quality(
     absent = [name for name in dict.fromkeys(monitor.columns) if current.column(name) is None]
     before = None if reference is None else _chosen(reference, monitor)
     readings = [
-        _row_count(current, reference),
+        _row_count(current),
         _missing(now_chosen, before, absent),
         _duplicates(current, reference),
         _constants(now_chosen, before),
@@ -83,16 +89,9 @@ def _chosen(summary: DataSummary, monitor: Monitor) -> DataSummary:
     return summary.model_copy(update={"columns": kept})
 
 
-def _row_count(current: DataSummary, reference: DataSummary | None) -> MonitorReading:
-    before = None if reference is None else reference.n
-    return MonitorReading(
-        metric="row_count",
-        value=current.n,
-        n=current.n,
-        n_total=current.n,
-        reference=before,
-        reference_n=before,
-    )
+def _row_count(current: DataSummary) -> MonitorReading:
+    # How many rows a model was trained on says nothing of how many a window should have.
+    return MonitorReading(metric="row_count", value=current.n, n=current.n, n_total=current.n)
 
 
 def _missing(
@@ -196,10 +195,12 @@ def _of_columns(
     reference: DataSummary | None,
     monitor: Monitor,
 ) -> Iterator[MonitorReading]:
+    sides = (current,) if reference is None else (current, reference)
+    known = dict.fromkeys(column.name for side in sides for column in side.columns)
     for name in watched:
-        yield column_reading("missing_share", name, current, reference, _column_missing)
+        yield column_reading("missing_share", name, current, reference, _column_missing, known)
     for name in monitor.expect:
-        yield column_reading("out_of_range_share", name, current, reference, _out_of_range)
+        yield column_reading("out_of_range_share", name, current, reference, _out_of_range, known)
     kept = bookkeeping(current, reference, monitor)
     for column in before.columns if before is not None else ():
         there = current.column(column.name)

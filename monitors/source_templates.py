@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from string import Formatter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from aims_mlflow.errors import MonitorError
 from aims_mlflow.evidence import isoformat
+from aims_mlflow.governance.placeholders import PLACEHOLDERS, parts
 from aims_mlflow.monitors.source_failures import shown
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Characters of a format such as `%Y/%m/%d`.
 _MAX_FORMAT = 100
 _ALLOWED = (
-    "Allowed are {date}, {hour}, {start} and {end}, each also with a format such as "
+    f"Allowed are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS[:-1])} and "
+    f"{{{PLACEHOLDERS[-1]}}}, each also with a format such as "
     "{start:%Y/%m/%d}; write {{ and }} for braces that are meant."
 )
 
@@ -40,23 +41,16 @@ def expand(template: str, window: Window, timezone: str = "UTC") -> str:
     's3://loans/dt=2026-11-23/00.parquet'
     """
     try:
-        parts = list(Formatter().parse(template))
+        found = parts(template)
     except ValueError as error:
-        raise MonitorError(f"'{shown(template)}': {error}.", _ALLOWED) from None
+        raise MonitorError(f"'{shown(template)}': {shown(str(error))}.", _ALLOWED) from None
     zone = ZoneInfo(timezone)
     start, end = window.start.astimezone(zone), window.end.astimezone(zone)
     written = []
-    for literal, name, form, conversion in parts:
+    for literal, name, form in found:
         written.append(literal)
         if name is None:
             continue
-        if name not in ("date", "hour", "start", "end") or conversion:
-            asked = f"{name}!{conversion}" if conversion else name
-            raise MonitorError(
-                f"'{shown(template)}' has the placeholder '{{{shown(asked)}}}', which does not "
-                "exist.",
-                _ALLOWED,
-            )
         moment = end if name == "end" else start
         written.append(_formatted(moment, form, template) if form else _plain(name, moment))
     return "".join(written)

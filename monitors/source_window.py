@@ -108,7 +108,14 @@ def in_window(
     moment, usable = nw.col(column), ~nw.col(column).is_null()
     if dtype.is_float():
         usable &= moment.is_finite()
-    tally = _tally(frame, usable, usable & (moment >= bounds.late))
+    late = usable & (moment >= bounds.late)
+    tally = _tally(
+        frame,
+        unset=~usable,
+        late=late,
+        before=usable & (moment < bounds.low),
+        after=usable & (moment >= bounds.high),
+    )
     problems: list[str] = []
     if tally.unset:
         notes.append(f"left out {counted(tally.unset, 'row')} without a timestamp")
@@ -122,27 +129,43 @@ def in_window(
             f"{tally.shares(tally.late)} of {what} are of the future by '{shown(timestamp)}': a "
             "clock is wrong, and they may belong to the window"
         )
+    told = tally.outside(tally.late if now is not None else 0)
+    notes += [told] if told else []
     inside = frame.filter(usable & (moment >= bounds.low) & (moment < bounds.high)).select(names)
     return InWindow(inside, tuple(notes), tuple(problems))
 
 
 class _Tally(NamedTuple):
-    """Rows of all windows together, those without a time, and those of the future."""
+    """Rows of all windows together, those without a time, of the future, and of other windows."""
 
     rows: int
     unset: int
     late: int
+    before: int
+    after: int
+
+    def outside(self, told: int) -> str:
+        """How many rows other windows have, besides those of the future that are told already.
+
+        A source of which a window finds few rows, and many outside, is declared wrongly.
+        """
+        sides = ((self.before, "before"), (self.after - told, "after"))
+        ends = [f"{number:,} {side}" for number, side in sides if number]
+        if not ends:
+            return ""
+        return f"of {self.rows:,} rows of what was opened, {' and '.join(ends)} the window"
 
     def shares(self, number: int) -> str:
-        return f"{number:,} of {counted(self.rows, 'row')} ({number / self.rows:.1%})"
+        plural = "" if self.rows == 1 else "s"
+        return f"{number:,} of {self.rows:,} row{plural} ({number / self.rows:.1%})"
 
 
-def _tally(frame: nw.LazyFrame[Any], usable: nw.Expr, late: nw.Expr) -> _Tally:
+def _tally(frame: nw.LazyFrame[Any], **conditions: nw.Expr) -> _Tally:
     import narwhals as nw
 
-    asked = {"rows": nw.len(), "unset": _true(~usable), "late": _true(late)}
+    asked = {"rows": nw.len(), **{name: _true(found) for name, found in conditions.items()}}
     found = frame.select(**asked).collect("pyarrow")
-    return _Tally(*(int(found[name].item() or 0) for name in asked))
+    return _Tally(**{name: int(found[name].item() or 0) for name in asked})
 
 
 def _true(condition: nw.Expr) -> nw.Expr:
@@ -232,8 +255,8 @@ def _epochs(frame: nw.LazyFrame[Any], timestamp: str, moments: _Moments, what: s
         unit = units.pop()
         if units or not unit:
             raise SourceError(
-                f"Column '{shown(timestamp)}' of {what} reaches from {low:.0e} to {high:.0e}: these are no "
-                "epochs of one unit.",
+                f"Column '{shown(timestamp)}' of {what} reaches from {low:.0e} to {high:.0e}: "
+                "these are no epochs of one unit.",
                 _MEANT,
             )
     return Bounds(*(_epoch(moment, unit) for moment in moments))

@@ -38,8 +38,8 @@ class Opened:
     `frame` is a Polars LazyFrame, a DuckDB relation, a PyArrow table, a pandas or a Spark data
     frame. It can be used until `close()`, which removes temporary files, closes the DuckDB
     connection and stops the Spark session with its last user. `uri` shows no password. `files`
-    counts what was matched, where the source is files. `notes` say what was done on the way, `problems`
-    why the rows may not be those that happened in the window: nothing passes on such data.
+    counts what was matched, where the source is files. `notes` say what was done on the way,
+    `problems` why the rows may not be those that happened in the window: nothing passes on them.
     """
 
     frame: Any

@@ -2,6 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from click.testing import CliRunner, Result
 from aims_mlflow.cli import main
 from aims_mlflow.cli import monitor_output as output
 from aims_mlflow.ledger.windows import WindowClaims
+from aims_mlflow.publish import publish
 from aims_mlflow.settings import Settings
 from aims_mlflow.workspace import Workspace
 
@@ -179,7 +184,12 @@ def test_run_due_judges_once_and_then_says_that_nothing_is_due(project: Path):
     again = aims(project, "run-due")
     assert (again.exit_code, again.stdout) == (0, "")
     assert "Nothing is due" in again.stderr
-    assert answer(project, "run-due") == {"results": [], "problems": [], "exit_code": 0}
+    assert answer(project, "run-due") == {
+        "results": [],
+        "problems": [],
+        "notifications": [],
+        "exit_code": 0,
+    }
 
 
 def test_run_due_tells_what_is_tried_again(project: Path):
@@ -246,3 +256,136 @@ def test_every_command_documents_its_exit_codes(project: Path, command: str):
     done = aims(project, command, "--help")
     assert "Exit codes:" in done.stdout
     assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run", "credit-scoring"], ["run-due"]], ids=lambda c: c[0])
+def test_a_runner_that_is_ended_leaves_no_rows_behind(tmp_path: Path, command: list[str]):
+    declare(tmp_path, SYSTEM)
+    with (tmp_path / "data.csv").open("w") as file:
+        file.write("amount,failed\n")
+        file.writelines(f"Jane Roe {number},0\n" for number in range(3_000_000))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    dead = kept / "aims-source-dead"
+    dead.mkdir()
+    (dead / "rows.parquet").write_text("Jane Roe")
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("AIMS_", "MLFLOW_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aims_mlflow", "monitor", *command],
+        cwd=tmp_path,
+        env={**plain, "TMPDIR": str(kept), "DO_NOT_TRACK": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not any(p.stat().st_size for p in kept.glob("*/rows-*")):
+        time.sleep(0.01)
+    assert process.poll() is None, "it ended before it had rows on the disk"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert list(kept.glob("aims-source-*")) == []
+
+
+def status(project: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        for name in list(os.environ):
+            if name.startswith(("AIMS_", "MLFLOW_")):
+                patch.delenv(name)
+        patch.setenv("COLUMNS", "300")
+        done = CliRunner().invoke(main, ["status"], prog_name="aims")
+    return " ".join(done.stdout.split())
+
+
+def published(project: Path) -> None:
+    settings = Settings(ledger_uri=f"sqlite:///{project / 'aims.db'}")
+    there = Workspace(settings, project)
+    publish(there.profile, there.ledger(), actor="grace")
+
+
+def test_a_loosened_limit_is_no_recovery_and_is_told_with_who_can_be_known(project: Path):
+    published(project)
+    data(project / "data.csv", missing=40)
+    quality = ("run", "credit-scoring", "--monitor", "quality")
+    done = aims(project, *quality)
+    assert "  incident credit-scoring/max-missing#1 opened: " in done.stdout
+    assert "not published" not in done.stderr
+    declare(project, SYSTEM.replace("max: 0.05", "max: 0.9, approved_by: Mallory, reason: r"))
+    done = aims(project, *quality)
+    assert done.exit_code == 0
+    said = "limit changed from <= 0.05 to <= 0.9 after the breach"
+    assert f"  incident credit-scoring/max-missing#1 loosened: {said}" in done.stdout
+    assert "recovered" not in done.stdout
+    told = "max-missing: limit <= 0.05 is now <= 0.9"
+    assert f"Thresholds are not published: {told}. Record them with: aims publish" in done.stderr
+    assert told in answer(project, *quality)["unpublished"]
+    shown = status(project)
+    assert f"threshold max-missing: {said} (approved by Mallory, not published)" in shown
+    assert f"monitors judge by thresholds that are not published: {told}" in shown
+    published(project)
+    shown = status(project)
+    assert "(approved by Mallory, published by grace on" in shown
+    assert "thresholds that are not published" not in shown
+
+
+def test_run_due_tells_reasons_incidents_and_notifications_that_did_not_arrive(project: Path):
+    notify = "notify: [{name: oncall, url_env: AIMS_NOTIFY_ONCALL}]\n"
+    (project / "governance" / "aims.yaml").write_text(notify, "utf-8")
+    data(project / "data.csv", missing=40)
+    done = aims(project, "run-due")
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    judged = next(n for n, line in enumerate(lines) if line.startswith("FAIL "))
+    assert "  FAIL         max-missing: missing_share 0.2, limit <= 0.05" in lines[judged + 1]
+    assert "  incident credit-scoring/max-missing#1 opened: " in lines[judged + 2]
+    assert "nobody was told through 'oncall' of credit-scoring/max-missing#1 opened" in done.stderr
+    assert "AIMS_NOTIFY_ONCALL is not set" in done.stderr
+
+
+def test_json_of_both_ways_holds_incidents_and_notifications(project: Path):
+    notify = "notify: [{name: oncall, url_env: AIMS_NOTIFY_ONCALL}]\n"
+    (project / "governance" / "aims.yaml").write_text(notify, "utf-8")
+    data(project / "data.csv", missing=40, failed=90)
+    (one,) = answer(project, "run", "credit-scoring", "--monitor", "quality")["executions"]
+    other = answer(project, "run-due")["results"][0]
+    for found, name in ((one, "max-missing"), (other, "max-errors")):
+        (incident,) = found["incidents"]
+        assert (incident["id"], incident["what"]) == (f"credit-scoring/{name}#1", "opened")
+        (sent,) = found["notifications"]
+        assert (sent["channel"], sent["state"]) == ("oncall", "failed")
+    assert [j["threshold"] for j in other["judgements"]] == ["max-errors"]
+
+
+def test_the_list_of_a_faulty_profile_tells_its_problems(project: Path):
+    declare(project, SYSTEM.replace("kind: quality", "kind: qualty"))
+    done = aims(project, "list")
+    assert done.exit_code == 2
+    assert "qualty" in done.stderr
+    assert "No monitor is declared" not in done.stderr
+    assert "qualty" in json.dumps(answer(project, "list")["problems"])
+
+
+def test_what_a_person_could_not_read_is_left_to_run_due(project: Path):
+    content = (project / "data.csv").read_text("utf-8")
+    (project / "data.csv").unlink()
+    assert aims(project, "run", "credit-scoring", "--monitor", "quality").exit_code == 2
+    assert _rows(project) == ()
+    (project / "data.csv").write_text(content, "utf-8")
+    assert "PASS           quality of credit-scoring" in aims(project, "run-due").stdout
+
+
+def test_what_a_person_tries_out_is_not_how_the_monitor_stands(project: Path):
+    published(project)
+    assert aims(project, "run-due").exit_code == 0
+    before = status(project)
+    for options in (
+        ("--kind", "quality", "--current", "tpyo.csv"),
+        ("--kind", "drift", "--current", "tpyo.csv", "--reference", "data.csv"),
+        ("--monitor", "quality", "--start", "2020-01-01", "--end", "2020-01-02"),
+        ("--monitor", "quality", "--timestamp", "tpyo"),
+    ):
+        assert aims(project, "run", "credit-scoring", *options).exit_code in (0, 2)
+    newer = status(project)
+    assert "INSUFFICIENT monitor" not in newer
+    assert newer.count("tpyo") == newer.count("GAP monitor") or "rule" not in newer
+    assert "monitor quality, window to" not in before + newer
+    assert "credit-scoring, quality, quality, PASS " in aims(project, "list").stdout

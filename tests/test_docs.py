@@ -42,6 +42,28 @@ def test_python_on_a_page_runs_and_is_captured(page, code, tmp_path):
     assert "aims: captured 1 run of tumour-triage" in done.stderr
 
 
+def test_the_monitor_in_python_runs_and_is_sealed(tmp_path):
+    page = ROOT / "docs" / "scheduling.md"
+    ((code,), declared) = _blocks(page, "py"), _blocks(page, "yaml")[0]
+    systems = tmp_path / "governance" / "systems"
+    systems.mkdir(parents=True)
+    (systems / "credit-scoring.yaml").write_text(declared, "utf-8")
+    (tmp_path / "page.py").write_text(code, "utf-8")
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("AIMS_", "MLFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, "page.py"],
+        cwd=tmp_path,
+        env={**keep, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    verdict, judged = done.stdout.splitlines()
+    assert verdict.startswith("PASS ")
+    assert judged.startswith("max-drift PASS ")
+
+
 @pytest.mark.parametrize(("page", "code"), YAML, ids=[page for page, _ in YAML])
 def test_a_declaration_on_a_page_is_valid(page, code, tmp_path):
     systems = tmp_path / "governance" / "systems"

@@ -5,9 +5,12 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aims_mlflow.errors import SourceError
 from aims_mlflow.governance.monitoring import Monitor
+from aims_mlflow.monitors.column_comparisons import comparison
 from aims_mlflow.monitors.drift import drift
 from aims_mlflow.monitors.summarise import summarise
 from aims_mlflow.monitors.suppression import suppress
@@ -273,3 +276,86 @@ def test_the_report_sees_few_bars_that_add_up():
     assert shown["city"].labels[-1] == "29 other categories"
     # The tails are one bar each: the middle is what one sees.
     assert max(shown["heavy"].reference) < 0.5
+
+
+def rows_of(shown, before, after):
+    shares = zip(shown.reference, shown.current, strict=True)
+    return [(p * len(before), q * len(after)) for p, q in shares]
+
+
+def test_no_bar_of_the_report_tells_of_a_few_rows():
+    rng = np.random.default_rng(1)
+    before = pl.DataFrame(
+        {
+            "who": [f"Jane Roe {i}" if i < 4 else "bob" for i in range(1_500)],
+            "pay": np.append(rng.lognormal(0, 1, 1_499), 98_765.4321),
+            "grade": [1.5] * 700 + [2.5] * 797 + [77.125] * 3,
+        }
+    )
+    after = pl.DataFrame(
+        {
+            "who": ["bob"] * 700 + ["ann"] * 297 + ["John Doe"] * 3,
+            "pay": np.append(rng.lognormal(1, 1, 999), -4_321.8765),
+            "grade": [1.5] * 500 + [2.5] * 498 + [88.375] * 2,
+        }
+    )
+    _readings, shown = found(before, after, watch())
+    assert shown["who"].labels == ("bob", "ann", "5 other categories")
+    assert not {"Jane", "John"} & set(str(shown).split())
+    for name in ("pay", "grade"):
+        bars = rows_of(shown[name], before, after) if name in shown else []
+        assert all(count < 1e-6 or count > 9.999 for bar in bars for count in bar)
+    text = " ".join(shown["pay"].labels)
+    assert shown["pay"].labels[0].startswith("below ")
+    assert shown["pay"].labels[-1].endswith(" and more")
+    assert "98" not in text
+    assert "-4" not in text
+
+
+def test_a_thin_tail_of_one_side_leaves_the_bars_of_the_other():
+    rng = np.random.default_rng(2)
+    before = pl.DataFrame({"x": rng.normal(0, 1, 1_500)})
+    after = pl.DataFrame({"x": rng.normal(5, 1, 1_500)})
+    _readings, shown = found(before, after, watch())
+    bars = rows_of(shown["x"], before, after)
+    assert sum(q for _p, q in bars) == pytest.approx(1_500)
+    assert len([q for _p, q in bars if q > 100]) >= 5
+    assert len([p for p, _q in bars if p > 100]) >= 5
+
+
+def test_of_fewer_than_ten_rows_there_is_no_picture():
+    few = pl.DataFrame({"x": [float(i) for i in range(8)], "who": list("abcdefgh")})
+    many = pl.DataFrame({"x": [float(i) for i in range(90)], "who": list("abcdefghi") * 10})
+    _readings, shown = found(few, many, watch())
+    assert shown == {}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200),
+)
+def test_pictures_of_any_numbers_add_up_and_hide_few_rows(one, other):
+    before, after = pl.DataFrame({"x": one * 3}), pl.DataFrame({"x": other * 3})
+    reference = summarise(before)
+    shown = comparison(reference.columns[0], summarise(after, like=reference).columns[0])
+    if shown is None:
+        return
+    assert sum(shown.reference) == pytest.approx(1)
+    assert sum(shown.current) == pytest.approx(1)
+    assert len(set(shown.labels)) == len(shown.labels) <= 20
+    for bar in rows_of(shown, before, after):
+        assert all(count < 1e-5 or count > 9.999 for count in bar)
+
+
+@pytest.mark.parametrize("huge", [1e155, 1e200, 1e300])
+def test_a_column_of_huge_numbers_leaves_the_others_to_be_judged(huge):
+    rng = np.random.default_rng(0)
+    before = pl.DataFrame({"x": rng.normal(size=2_000), "ok": rng.normal(size=2_000)})
+    x = np.append(rng.normal(size=200), huge * np.array([1, 1.0005, 1.0008]))
+    after = pl.DataFrame({"x": x, "ok": rng.normal(size=203)})
+    for one, other in ((before, after), (after, before)):
+        readings, _shown = found(one, other, watch())
+        assert readings["column_drift/ok"].value is not None
+        far = readings["column_drift/x"]
+        assert far.value is not None or far.reason

@@ -51,7 +51,7 @@ def rows(n, seed=0):
             "name": ["Jane Roe"] * 4 + ["common"] * (n - 4),
             "ssn": [f"078-05-{i:04d}" for i in range(n)],
             "number": [f"N-{i:06d}" for i in range(n)],
-            "note": [f"called on day {i} about the loan and said {'so ' * 60}" for i in range(n)],
+            "note": [f"called on day {i} about the loan and said {'so ' * 100}" for i in range(n)],
             "at": [END - timedelta(hours=3)] * n,
         }
     )

@@ -214,6 +214,20 @@ def test_one_lost_column_leaves_the_others_judged(project):
     assert read == {"age", "channel", "sex", "y", "p"}
 
 
+@pytest.mark.parametrize("clock", ["none", "ahead"])
+def test_rows_without_a_time_withhold_every_pass(project, clock):
+    frame = rows(1000).assign(ts=END - timedelta(hours=3))
+    frame.loc[:399, "ts"] = pd.NaT if clock == "none" else datetime(2031, 1, 1, tzinfo=UTC)
+    frame.to_parquet("current.parquet")
+    timed = monitor_of(project, "quality").model_copy(update={"timestamp": "ts"})
+    done = run(project, "quality", monitor=timed)
+    assert verdicts(done)["missing"] == "INSUFFICIENT"
+    assert "current: 400 of 1,000 rows (40.0%)" in " ".join(done.report.problems)
+    frame.loc[:399, "ts"] = END + timedelta(hours=3)
+    frame.to_parquet("current.parquet")
+    assert verdicts(run(project, "quality", monitor=timed))["missing"] == "PASS"
+
+
 def test_an_empty_window_is_insufficient(project):
     rows(0).to_parquet("current.parquet")
     for name in ("drift", "bias", "errors"):

@@ -106,7 +106,7 @@ MONITORS = {
     "no time": ("kind: drift, timeout: PT0S", "'timeout' (PT0S) leaves no time at all."),
     "endless": ("kind: drift, window: P99999999999D", "'P99999999999D' is longer than any calend"),
     "bare lag": (
-        "kind: bias, labels_lag: 30",
+        "kind: bias, target: y, prediction: p, labels_lag: 30",
         "labels_lag must be text, and YAML reads '30' as a n",
     ),
     "no labels": ("kind: bias", "kind 'bias' needs the columns 'target' and 'prediction'."),
@@ -189,7 +189,87 @@ def test_a_fault_of_a_monitor_says_line_and_what_to_do(fault, tmp_path):
     assert "Value error" not in text and "Input should" not in text
 
 
+def test_every_fault_of_a_monitor_is_told_whatever_else_is_wrong(tmp_path):
+    text = shown(
+        tmp_path,
+        """\
+riks_tier: high
+monitors:
+  - kind: bias
+    schedule: daily
+    timeout: PT0S
+    current: data/{dat}/*.parquet
+    labels: "outcomes/{date}.csv"
+  - {kind: custom, schedule: "0 6 * * *"}
+  - {kind: drift, schedule: "0 6 * * *", reference: "old/{start}}.csv"}
+  - {kind: drift, id: saved, schedule: "0 0 * * *", reference: "models:/a{b}@champion"}
+""",
+    )
+    for line, expected in (
+        (3, "unknown key 'riks_tier'. Did you mean 'risk_tier'?"),
+        (5, "kind 'bias' needs the columns 'target' and 'prediction'."),
+        (6, "'daily' is no cron expression"),
+        (7, "'timeout' (PT0S) leaves no time at all."),
+        (
+            8,
+            "'current': the placeholder '{dat}' does not exist; write {{ and }} for braces that are"
+            " meant. Did you mean 'date'? Allowed: date, hour, start, end.",
+        ),
+        (9, "'labels' needs the 'key': the columns that join labels with predictions."),
+        (10, "kind 'custom' needs 'use'"),
+        (11, "'reference': Single '}' encountered in format string"),
+    ):
+        assert f"s.yaml:{line}: {expected}" in text, text
+    assert len(text.splitlines()) == 8, text
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ('schedule: "0 6 * * *"', "2026-01-01 06:00 to 2026-01-02 06:00 (Europe/Berlin)"),
+        ('schedule: "30 * * * *"', "2026-01-01 23:30 to 2026-01-02 00:30 (Europe/Berlin)"),
+        ('schedule: "0 0 * * 1"', "2026-01-05 00:00 to 2026-01-12 00:00 (Europe/Berlin)"),
+        ('schedule: "0 * * * *", window: P1D', "2025-12-31 03:00 to 2026-01-01 03:00"),
+        ('schedule: "0 6 * * *", labels_lag: PT6H', ""),
+        ('schedule: "0 0 * * *"', ""),
+        ('schedule: "*/15 * * * *"', ""),
+    ],
+)
+def test_files_of_one_date_for_windows_of_two_are_noted(declared, told, tmp_path):
+    profile = load(
+        tmp_path,
+        f"""\
+monitors:
+  - {{kind: drift, timezone: Europe/Berlin, {declared},
+     current: "dt={{date}}/*.parquet", timestamp: at}}
+  - {{kind: drift, id: all, {declared}, current: "**/*.parquet", timestamp: at}}
+  - {{kind: drift, id: hours, {declared}, current: "{{date}}/{{hour}}.parquet", timestamp: at}}
+""",
+    )
+    assert not profile.problems
+    notes = [str(warning) for warning in profile.warnings]
+    assert [note.split(": ")[0] for note in notes] == (
+        ["governance/systems/s.yaml:5"] if told else []
+    )
+    assert told in "".join(notes)
+
+
+def test_a_custom_monitor_that_is_not_installed_is_noted(tmp_path):
+    text = 'monitors:\n  - {kind: custom, use: no-such-plugin, schedule: "0 6 * * *"}\n'
+    profile = load(tmp_path, text)
+    assert not profile.problems
+    (note,) = map(str, profile.warnings)
+    assert note.startswith(
+        "governance/systems/s.yaml:4: monitor 'custom' uses 'no-such-plugin', which is not "
+        "installed here."
+    )
+
+
 THRESHOLDS = {
+    "change of a count": (
+        "metric: row_count, max_change: 100",
+        "metric 'row_count' counts the rows of one window, and other data say nothing",
+    ),
     "custom": ("custom_metric: pii, max: 0", "'custom_metric' needs the 'monitor' that reads it."),
     "two limits": (
         "metric: accuracy, max_change: 0.3, min: 0.1",

@@ -21,6 +21,7 @@ from aims_mlflow.monitored import MonitoringReport, Window
 from aims_mlflow.monitors.episodes import Judged
 from aims_mlflow.monitors.incident_changes import Occasion, following
 from aims_mlflow.monitors.incident_records import Incident, IncidentState, Observation
+from aims_mlflow.monitors.limit_changes import loosened
 from aims_mlflow.readings import Judgement, Verdict
 
 START = datetime(2026, 11, 1, 6, tzinfo=UTC)
@@ -424,3 +425,78 @@ def test_windows_that_are_judged_late_hide_no_breach(verdicts, breaches, random)
     assert len(expected) <= len(found)
     if IncidentState.OPEN in expected:
         assert IncidentState.OPEN in found
+
+
+def limited(verdict: Verdict, limit: float, **declared) -> Judgement:
+    """A judgement under the limit that is in force at that time."""
+    given = judged(verdict)
+    threshold = {**given.declared, "max": limit, **declared}
+    return given.model_copy(update={"declared": threshold, "limit": f"<= {limit:g}"})
+
+
+@pytest.mark.parametrize("again", [1, 2], ids=["the same window", "the next window"])
+def test_a_pass_under_a_loosened_limit_is_no_recovery(log, again):
+    told(log, reported(1, limited(FAIL, 0.2)))
+    loose = limited(PASS, 2, approved_by="Mallory")
+    report = reported(again, loose)
+    identity = sealed(log, report)
+    assert told(log, report, identity) == ["loosened"]
+    assert told(log, report, identity) == [], "it is said once"
+    assert told(log, reported(again + 1, loose), rule=IncidentRule(close_after=1)) == []
+    (incident,) = incidents(log)
+    assert (incident.state, incident.failing) == (IncidentState.OPEN, ("bias",))
+    assert "limit changed from <= 0.2 to <= 2 after the breach" in incident.event.text
+    assert incident.loosened.approved_by == "Mallory"
+    assert told(log, reported(9, limited(PASS, 0.2))) == ["recovered"]
+    (incident,) = incidents(log)
+    assert incident.loosened is None
+    assert told(log, reported(10, loose)) == []
+    assert incidents(log)[0].state is IncidentState.RECOVERED
+
+
+def test_a_window_that_passed_and_passes_again_under_a_looser_limit_stays_recovered(log):
+    told(log, reported(1, limited(FAIL, 0.2)))
+    assert told(log, reported(2, limited(PASS, 0.2))) == ["recovered"]
+    assert told(log, reported(2, limited(PASS, 2))) == []
+    assert told(log, reported(3, limited(PASS, 2))) == []
+
+
+def test_a_breach_whose_incident_a_crash_prevented_does_not_recover_by_another_limit(log):
+    sealed(log, reported(1, limited(FAIL, 0.2)))
+    assert told(log, reported(2, limited(PASS, 2))) == ["opened", "loosened"]
+    assert incidents(log)[0].state is IncidentState.OPEN
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "looser"),
+    [
+        ({"max": 0.2}, {"max": 0.1}, False),
+        ({"max": 0.2, "severity": "minor"}, {"max": 0.2, "severity": "major"}, False),
+        ({"min": 0.7}, {"min": 0.8}, False),
+        ({"min": 0.7}, {"min": 0.6}, True),
+        ({"min": 0.2, "max": 0.4}, {"min": 0.2}, True),
+        ({"max_change": 0.1}, {"max_change": 0.3}, True),
+        ({"metric": "accuracy", "min": 0.7}, {"metric": "recall", "min": 0.7}, True),
+        ({}, {"max": 2}, False),
+    ],
+)
+def test_what_counts_as_a_looser_limit(before, after, looser):
+    assert loosened(before, after) is looser
+
+
+def test_a_stricter_limit_that_is_passed_is_a_recovery(log):
+    told(log, reported(1, limited(FAIL, 0.2)))
+    assert told(log, reported(2, limited(PASS, 0.1))) == ["recovered"]
+
+
+def test_the_words_of_a_change_fit_what_happened(log):
+    run(log, 1, FAIL)
+    run(log, 1, PASS)
+    assert incidents(log)[0].event.text == "monitor bias passes again"
+    assert run(log, 1, FAIL) == ["relapsed"]
+    words = incidents(log)[0].event.text
+    assert words.startswith("breached again: 0.31 is above 0.1 in the window to 2026-11-02")
+    assert "passes" not in words
+    run(log, 2, FAIL, monitor="other")
+    assert run(log, 3, PASS) == ["eased"]
+    assert incidents(log)[0].event.text == "monitor bias passes again; still failing: other"

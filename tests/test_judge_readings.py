@@ -133,13 +133,13 @@ def test_what_was_left_out_withholds_a_pass_and_no_fail():
 
 
 def test_a_change_is_counted_from_the_reference_in_both_directions():
-    threshold = limit("row_count", max_change=100)
-    for value, verdict in ((1050, PASS), (950, PASS), (850, FAIL), (1150, FAIL)):
-        found = judged(threshold, reading("row_count", value, reference=1000))
+    threshold = limit("missing_share", max_change=0.1)
+    for value, verdict in ((0.55, PASS), (0.45, PASS), (0.35, FAIL), (0.65, FAIL)):
+        found = judged(threshold, reading("missing_share", value, reference=0.5))
         assert found.verdict is verdict
-        assert (found.value, found.baseline) == (abs(value - 1000), 1000)
-        assert found.reason.endswith(f": {value} now, 1000 of the reference")
-        assert found.limit == "change <= 100 from the reference"
+        assert (found.value, found.baseline) == (pytest.approx(abs(value - 0.5)), 0.5)
+        assert found.reason.endswith(f": {value} now, 0.5 of the reference")
+        assert found.limit == "change <= 0.1 from the reference"
 
 
 def test_a_change_may_be_off_by_both_errors():
@@ -261,6 +261,25 @@ def test_a_limit_on_the_wrong_side_of_a_drift_score_proves_nothing():
         assert found.verdict is INSUFFICIENT
         assert "limit it with" in found.reason
     assert "p-value of the test 'ks'" in judged(most, drifted(0.001, p_value=0.001)).reason
+
+
+@pytest.mark.parametrize("declared", [{"min": 0, "max": 0.1}, {"min": 0}, {"min": 1e-13}])
+def test_no_limit_lets_the_p_value_of_total_drift_pass(declared):
+    found = judged(
+        limit("column_drift", column="age", **declared),
+        drifted(0.0, p_value=0.0).model_copy(update={"drifted": True}),
+    )
+    assert found.verdict is INSUFFICIENT
+    assert "limit it with a 'min' above 0" in found.reason
+    both = limit("column_drift", column="age", min=0.05, max=1)
+    assert judged(both, drifted(0.9, p_value=0.9)).verdict is PASS
+    assert judged(both, drifted(0.0, p_value=0.0)).verdict is FAIL
+
+
+def test_a_distance_with_both_limits_passes_only_between_them():
+    both = limit("column_drift", column="age", min=0, max=0.1)
+    assert judged(both, drifted(0.05)).verdict is PASS
+    assert judged(both, drifted(0.4)).verdict is FAIL
 
 
 def test_a_reading_without_a_threshold_judges_nothing():

@@ -1,6 +1,7 @@
 """Latency, failures and volume of a table of requests, against NumPy on the raw values."""
 
 import math
+from datetime import date
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aims_mlflow.governance.monitoring import Monitor
+from aims_mlflow.governance.thresholds import Threshold
 from aims_mlflow.monitored import MonitorReading
+from aims_mlflow.monitors.judge_readings import judge_readings
 from aims_mlflow.monitors.operation import operation, quantile
 from aims_mlflow.monitors.summaries import Bins, ColumnSummary, DataSummary, Family
 
@@ -127,7 +130,21 @@ def test_latency_volume_and_what_the_reference_had():
         assert abs(reading.value - np.quantile(values, q)) <= reading.error_bound < 0.2
         assert (reading.column, reading.n, reading.reference) == ("seconds", 1000, 0.5)
         assert reading.reference_bound == 0
-    assert (found["request_count"].value, found["request_count"].reference) == (1000, 10)
+    # Ten rows of a reference say nothing of how many requests a window should have.
+    assert (found["request_count"].value, found["request_count"].reference) == (1000, None)
+
+
+def test_a_mistyped_column_is_told_first_even_of_an_empty_window():
+    for rows in ([], [0.5] * 10):
+        current = table(counted("seconds", rows), counted("status", [200] * len(rows), "integer"))
+        monitor = MONITOR.model_copy(update={"latency": "secnds"})
+        (found, *_rest) = [
+            one
+            for one in operation(current, None, monitor, ["at", "seconds", "status"])
+            if one.metric == "latency_p50"
+        ]
+        assert found.value is None
+        assert found.reason == "the data have no column 'secnds'; did you mean 'seconds'?"
 
 
 @pytest.mark.parametrize(
@@ -205,3 +222,29 @@ def test_a_monitor_without_latency_reads_none():
     monitor = Monitor(kind="operation", schedule="0 * * * *", error="status")
     assert set(read(OK, monitor=monitor)) == {"request_count", "error_rate"}
     assert not math.isnan(read(OK, monitor=monitor)["error_rate"].value)
+
+
+def silent(column: ColumnSummary, missing: int) -> ColumnSummary:
+    return column.model_copy(update={"n": column.n + missing, "missing": missing})
+
+
+@pytest.mark.parametrize(("slow", "verdict"), [(0.1, "INSUFFICIENT"), (0.9, "FAIL")])
+def test_requests_that_say_nothing_withhold_a_pass_and_no_fail(slow, verdict):
+    columns = (
+        silent(counted("seconds", [slow] * 40), 960),
+        silent(counted("status", [200 if slow < 0.5 else 503] * 40, "integer"), 960),
+    )
+    readings = operation(table(*columns), None, MONITOR)
+    limits = [
+        Threshold(id="slow", metric="latency_p95", max=0.5),
+        Threshold(id="failed", metric="error_rate", max=0.05),
+    ]
+    found, _notes = judge_readings(limits, readings, day=date(2026, 11, 24))
+    assert [judgement.verdict.value for judgement in found] == [verdict] * 2
+    assert [(judgement.n, judgement.n_total) for judgement in found] == [(40, 1000)] * 2
+    if verdict == "INSUFFICIENT":
+        assert "960 of 1,000 requests, which have no latency" in found[0].reason
+        assert "960 of 1,000 requests, which have no status" in found[1].reason
+    those = [limit.model_copy(update={"small_groups": "exclude"}) for limit in limits]
+    found, _notes = judge_readings(those, readings, day=date(2026, 11, 24))
+    assert {judgement.verdict.value for judgement in found} <= {"PASS", "FAIL"}

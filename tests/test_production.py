@@ -293,11 +293,35 @@ def test_a_key_that_occurs_twice_is_refused_on_either_side(engine):
 
 
 @every_engine
+def test_labels_outside_the_window_and_stale_columns_of_labels_change_nothing(engine):
+    predictions = pl.DataFrame({"id": [1, 2, 3, 4], "p": [1, 0, 1, 0]})
+    labels = pl.DataFrame(
+        {
+            "id": [1, 2, 3, 4, 9, 9],
+            "y": [1, 0, 1, 0, 1, 1],
+            "p": [0, 1, 0, 1, 0, 0],
+            "age": [30] * 6,
+        }
+    )
+    frame, join = join_labels(engine(predictions), engine(labels), ["id"], target="y")
+    table = count_evaluation(frame, target="y", prediction="p")
+    assert {m.metric: m.value for m in score(table).overall}["accuracy"] == 1
+    assert (join.labelled, join.unmatched_labels) == (4, 2)
+    assert join.notes == ("the column 'p' is that of the predictions, not of the labels",)
+    assert "age" in frame.collect_schema().names()
+    with pytest.raises(SourceError, match="The table of labels has no column 'truth'"):
+        join_labels(engine(predictions), engine(labels), ["id"], target="truth")
+
+
+@every_engine
 def test_keys_of_other_types_are_compared_by_value_or_refused(engine):
     predictions = pl.DataFrame({"id": [1, 2, 3], "said": [1, 0, 1]})
     for dtype in (pl.Int16, pl.UInt32, pl.Float64, pl.Float32):
         labels = pl.DataFrame({"id": [3, 1], "label": [1, 0]}).cast({"id": dtype})
-        assert join_labels(engine(predictions), engine(labels), ["id"], target="label")[1].labelled == 2
+        assert (
+            join_labels(engine(predictions), engine(labels), ["id"], target="label")[1].labelled
+            == 2
+        )
     text = pl.DataFrame({"id": ["3", "1"], "label": [1, 0]})
     with pytest.raises(MonitorError, match="which are never equal"):
         join_labels(engine(predictions), engine(text), ["id"], target="label")
@@ -305,7 +329,9 @@ def test_keys_of_other_types_are_compared_by_value_or_refused(engine):
     with pytest.raises(MonitorError, match="holds fractions"):
         join_labels(engine(predictions), engine(fractions), ["id"], target="label")
     names = text.cast({"id": pl.Categorical})
-    assert join_labels(engine(text.rename({"label": "said"})), engine(names), ["id"], target="label")[1].labelled
+    assert join_labels(
+        engine(text.rename({"label": "said"})), engine(names), ["id"], target="label"
+    )[1].labelled
 
 
 def test_labels_that_cannot_be_joined_say_why():
@@ -315,7 +341,9 @@ def test_labels_that_cannot_be_joined_say_why():
     with pytest.raises(MonitorError, match="without a key"):
         join_labels(predictions, predictions, [], target="label")
     with pytest.raises(MonitorError, match="held by"):
-        join_labels(predictions.lazy(), pd.DataFrame({"id": [1], "label": [1]}), ["id"], target="label")
+        join_labels(
+            predictions.lazy(), pd.DataFrame({"id": [1], "label": [1]}), ["id"], target="label"
+        )
 
 
 @every_engine

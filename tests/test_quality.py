@@ -83,7 +83,7 @@ def test_missing_is_a_share_of_all_cells_and_of_each_column():
     assert found["missing_share"].detail == "most in b, a"
     assert (found["missing_share/a"].value, found["missing_share/a"].reference) == (0.25, 0)
     assert (found["missing_share/b"].value, found["missing_share/b"].reference_n) == (0.5, 10)
-    assert (found["row_count"].value, found["row_count"].reference) == (4, 10)
+    assert (found["row_count"].value, found["row_count"].reference) == (4, None)
 
 
 def test_only_the_watched_columns_count():
@@ -360,3 +360,30 @@ def test_a_pandas_frame_of_objects_is_read_as_well():
     frame = pd.DataFrame({"a": ["x", None, "x"], "b": [1.0, None, 1.0]})
     found = read(summarise(frame))
     assert (found["missing_share"].value, found["row_count"].value) == (1 / 3, 3)
+
+
+def test_identifiers_that_became_one_float_are_not_constant():
+    ids = {"id": [2**60 + i for i in range(100)], "same": [7] * 100}
+    for frame in (
+        pl.DataFrame(ids),
+        pd.DataFrame(ids),
+        duckdb.from_arrow(pl.DataFrame(ids).to_arrow()),
+    ):
+        counted = summarise(frame)
+        assert counted.column("id").distinct is None
+        assert counted.column("id").values is None
+        found = read(counted)["constant_columns"]
+        assert (found.value, found.error_bound) == (1, 1)
+        assert found.detail == "constant: same; cannot be told of id"
+    apart = summarise(pl.DataFrame({"id": [2**60 + 1_000_000 * i for i in range(100)]}))
+    found = read(apart)["constant_columns"]
+    assert (found.value, found.error_bound) == (0, 0)
+
+
+def test_a_column_that_is_mostly_missing_proves_no_range():
+    expect = {"age": {"range": {"min": 0, "max": 120}}}
+    for missing, excluded in ((960, ("960 of 1,000 rows, which have no value",)), (40, ())):
+        ages = pl.Series("age", [30] * (1000 - missing) + [None] * missing, dtype=pl.Int64)
+        counted = summarise(ages.to_frame(), expect=monitor(expect=expect).expect)
+        found = read(counted, expect=expect)["out_of_range_share/age"]
+        assert (found.value, found.excluded) == (0, excluded)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def test_it_looks_again_and_again_reads_the_profile_again_and_ends_after_the_mon
     process.send_signal(signal.SIGTERM)
     rest, errors = process.communicate(timeout=60)
     assert rest == "the monitor at work ended, stop True\nended\n", errors
+    assert errors == ""
     assert process.returncode == 0
 
 
@@ -103,12 +105,14 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path):
     assert process.stdout
     for line in process.stdout:
         if line.startswith("look 3"):
+            time.sleep(2.5)  # two looks are swallowed, and nothing is said of it
             process.send_signal(signal.SIGTERM)
         if line == "asked to stop\n":
             break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
+    assert "maximum number of running instances" not in errors
 
 
 def test_a_look_that_fails_is_reported_and_the_next_one_comes(tmp_path: Path):

@@ -27,6 +27,8 @@ from hypothesis import strategies as st
 
 from aims_mlflow.errors import AimsError, MonitorError, SourceError
 from aims_mlflow.monitored import Window
+from aims_mlflow.monitors.source_failures import said
+from aims_mlflow.monitors.source_folders import remove_stale
 from aims_mlflow.monitors.sources import expand, open_source
 
 ENGINES = ("polars", "pandas", "duckdb", "pyarrow")
@@ -248,6 +250,80 @@ def test_what_cannot_be_read_is_named(tmp_path):
         assert failure(source, **at)
 
 
+ROW = "unclosed Jane Smith,078-05-1120,6,7"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "a,b\n1,2\n" + "3,4\n" * 20000 + f'"{ROW}\n'),
+        ("b.csv", "a,b\n1,2\n" + "3,4\n" * 20000 + f"{ROW}\n"),
+        ("c.jsonl", '{"a": 1}\n' * 20000 + f'{{"a": "{ROW}\n'),
+        ("d.json", f'[{{"a": 1}}, {{"a": "{ROW}]'),
+        ("e.csv", f"t\n{ROW.partition(',')[0]}\n"),
+    ],
+)
+def test_what_cannot_be_read_is_told_without_the_rows(tmp_path, engine, name, content):
+    (tmp_path / name).write_text(content)
+    at = {"window": DAY, "timestamp": "t"} if name == "e.csv" else {}
+    with pytest.raises(SourceError) as caught:
+        open_source(name, base=tmp_path, engine=engine, **at).close()
+    told = caught.value.diagnostics()
+    assert name in told
+    assert not any(part in told for part in ("Jane", "Smith", "078", "1120"))
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        (
+            "could not parse `Jane Roe` as dtype `i64` at column 'age' (column number 2)",
+            "could not parse … column 'age', column number 2",
+        ),
+        ("CSV parse error: Expected 2 columns, got 4: Jane,3,4", "Expected 2 columns, got 4 …"),
+        ("Error tokenizing data. Expected 4 fields in line 4, saw 5", "in line 4, saw 5"),
+        ("Unknown string format, unable to parse: Jane Roe", "unable to parse …"),
+        ("CSV Error on Line: 30002\nOriginal Line: Jane,3", "on Line: 30002 Original Line …"),
+        ("Conversion Error: Type INT32 with value 31415 can't be cast", "INT32 with value …"),
+        ('invalid input syntax for type integer: "Jane"\nCONTEXT: Jane', "for type integer …"),
+        ('violates "k"\nDETAIL:  Key (name)=(Jane) already exists.', "violates …"),
+        ("Incorrect integer value: 'Jane' for column 'x' at row 1", "… column 'x', row 1"),
+        ('error deserializing value "String("Jane")" as numeric', "deserializing value …"),
+        ('connection to server at "::1" failed: user "ada"', 'at "::1" failed: user "ada"'),
+        ('relation "loans" does not exist', 'relation "loans" does not exist'),
+        ("can't connect: it doesn't answer", "can't connect: it doesn't answer"),
+    ],
+)
+def test_values_are_taken_out_of_any_drivers_message(raised, shown):
+    told = said(ValueError(raised))
+    assert told.startswith("ValueError: ") and told.endswith(shown)
+    assert "Jane" not in told and "31415" not in told
+
+
+def test_what_a_database_cannot_convert_is_told_without_the_value(loans):
+    told = failure("sql:LOANS_DB?query=SELECT 'Jane Roe'::text::int AS x")
+    assert told.startswith("sql:LOANS_DB?query=")
+    assert told.endswith(
+        "cannot be read: InvalidTextRepresentation: invalid input syntax for type integer …"
+    )
+
+
+def test_folders_of_dead_processes_are_removed_and_of_living_ones_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    left = tmp_path / "aims-source-dead"
+    left.mkdir()
+    (left / "rows.parquet").write_bytes(b"Jane")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "aims-source-link").symlink_to(elsewhere)
+    with open_source(tmp_path / "a.csv") as opened:
+        assert remove_stale() == 1
+        assert not left.exists() and elsewhere.is_dir()
+        assert rows(opened) == [(1,)]
+
+
 def test_a_folder_that_may_not_be_entered(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir()
@@ -385,6 +461,9 @@ def test_a_window_includes_its_start_and_not_its_end(tmp_path, engine, form, kin
         assert rows(opened, "i") == [(1,), (2,)]
         assert opened.columns == ("i", "t")
         assert "left out 1 row without a timestamp" in opened.notes
+        assert "of 5 rows of what was opened, 1 before and 1 after the window" in opened.notes
+        (problem,) = opened.problems
+        assert problem.startswith("1 of 5 rows (20.0%) of ")
 
 
 def test_the_filter_stays_lazy_and_reaches_the_file(tmp_path):
@@ -429,12 +508,52 @@ def test_each_local_time_is_in_one_hour_when_the_clock_goes_back(text):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_rows_of_the_future_are_counted(engine):
-    late = datetime.now(UTC) + timedelta(days=400)
-    frame = _stamped([DAY.start, late, late], pl.Datetime("us", "UTC"))
-    with open_source(frame, engine=engine, window=DAY, timestamp="t") as opened:
+@pytest.mark.parametrize("form", ["aware", "naive", "iso", "ms", "s"])
+def test_rows_of_the_future_are_a_problem_and_those_of_later_windows_are_not(engine, form):
+    now = DAY.end + timedelta(days=3)
+    later = [DAY.start, DAY.end, now, now + timedelta(minutes=30)]
+    shape = {
+        "aware": lambda m: m,
+        "naive": lambda m: m.replace(tzinfo=None),
+        "iso": datetime.isoformat,
+        "ms": lambda m: round(m.timestamp() * 1000),
+        "s": datetime.timestamp,
+    }[form]
+    at = {"engine": engine, "window": DAY, "timestamp": "t"}
+    with open_source(_stamped(list(map(shape, later))), **at, now=now) as opened:
         assert rows(opened, "i") == [(0,)]
-        assert opened.notes[0].startswith("left out 2 rows of the future")
+        assert opened.problems == ()
+    wrong = [*later, now + timedelta(hours=2), datetime(2031, 1, 1, tzinfo=UTC)]
+    with open_source(_stamped(list(map(shape, wrong))), **at, now=now) as opened:
+        assert rows(opened, "i") == [(0,)]
+        assert "left out 2 rows of the future: a clock is wrong" in opened.notes
+        assert "of 6 rows of what was opened, 3 after the window" in opened.notes
+        (problem,) = opened.problems
+        assert problem.startswith("2 of 6 rows (33.3%) of ")
+    # Without a present nothing is of the future, whatever the clock of this machine says.
+    with open_source(_stamped(list(map(shape, wrong))), **at) as opened:
+        assert opened.problems == ()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_epochs_that_are_no_numbers_are_no_time(engine):
+    times = [DAY.start.timestamp(), float("nan"), float("inf"), None]
+    with open_source(_stamped(times), engine=engine, window=DAY, timestamp="t", now=DAY.end) as own:
+        assert rows(own, "i") == [(0,)]
+        assert [problem[:22] for problem in own.problems] == ["3 of 4 rows (75.0%) of"]
+
+
+def test_a_database_tells_of_rows_without_a_time(loans):
+    with psycopg.connect(loans) as connection:
+        connection.execute('UPDATE "Loans; DROP" SET at = NULL WHERE id < 400')
+        connection.execute("UPDATE \"Loans; DROP\" SET at = '2031-01-01' WHERE id = 400")
+    now = DAY.end + timedelta(days=2)
+    at = {"window": DAY, "timestamp": "at", "now": now}
+    with open_source("sql:LOANS_DB?table=Loans; DROP", **at) as opened:
+        assert len(rows(opened, "id")) == 120_000 - 86_400
+        unset, late = opened.problems
+        assert unset.startswith("400 of 34,001 rows")
+        assert late.startswith("1 of 34,001 rows")
 
 
 @pytest.mark.parametrize(
@@ -597,7 +716,10 @@ def test_a_table_of_postgresql(loans, engine):
         "sql:LOANS_DB?table=public.Loans; DROP", engine=engine, window=DAY, timestamp="at"
     ) as opened:
         assert len(rows(opened, "id")) == 120_000 - 86_400
-        assert "the database was asked for the rows of the window only" in opened.notes
+        assert (
+            "the database was asked for the window's rows, not for other windows'" in opened.notes
+        )
+        assert opened.problems == ()
 
 
 def test_a_query_of_postgresql_and_its_placeholders(loans):

@@ -33,6 +33,7 @@ from aims_mlflow.monitors.summaries import (
     DataSummary,
 )
 from aims_mlflow.monitors.summarise import count_in_bins, summarise
+from aims_mlflow.monitors.suppression import suppress
 
 ROWS = 3_000
 DAY = dt.datetime.fromisoformat("2026-03-01T12:30:00")
@@ -554,3 +555,60 @@ def test_one_pass_is_enough_as_a_rule(tmp_path: Path) -> None:
         "first 10,000 rows: where bins should lie",
         "each of 2 columns: counts, sums, extremes",
     )
+
+
+MAGNITUDES = st.builds(
+    lambda digits, power, sign: sign * digits * 10.0**power,
+    st.floats(1, 10),
+    st.integers(-300, 299),
+    st.sampled_from([-1, 1]),
+)
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame, pa.table])
+@settings(max_examples=30, deadline=None)
+@given(
+    numbers=st.lists(MAGNITUDES, min_size=1, max_size=80),
+    close=st.lists(st.integers(0, 9), max_size=30),
+    integers=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=80),
+)
+def test_numbers_of_all_magnitudes_leave_other_columns_alone(
+    kind: Any, numbers: list[float], close: list[int], integers: list[int]
+) -> None:
+    usual = [i / 7 for i in range(200)]
+    reference = summarise(kind({"x": usual, "whole": list(range(200)), "ok": usual}))
+    # Values of one bin far away are what was squared.
+    numbers = [*numbers, *(numbers[0] * (1 + 3e-4 * i) for i in close), *usual][:200]
+    integers = [*integers, *range(200)][:200]
+    frame = kind({"x": numbers, "whole": integers, "ok": usual})
+    for like in (None, reference):
+        counted = summarise(frame, like=like)
+        assert column(counted, "ok").bins == column(reference, "ok").bins
+        assert not column(counted, "ok").uncounted
+        for name, values in (("x", numbers), ("whole", integers)):
+            one = column(counted, name)
+            assert (one.minimum, one.maximum) == (float(min(values)), float(max(values)))
+            assert one.values is not None or one.bins is not None or one.uncounted
+            if one.bins is not None:
+                assert sum(one.bins.counts) == len(values)
+        kept = suppress(counted)
+        assert column(kept, "ok") == column(suppress(reference), "ok")
+        assert DataSummary.model_validate_json(kept.model_dump_json()).digest() == kept.digest()
+
+
+def test_numbers_beyond_what_can_be_counted_cost_their_own_column_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take = module.NumberColumn.take
+
+    def overflowing(counter: Any, found: Any) -> str | None:
+        if counter.name == "x":
+            raise OverflowError("too large")
+        return take(counter, found)
+
+    monkeypatch.setattr(module.NumberColumn, "take", overflowing)
+    found = summarise(pl.DataFrame({"x": [1.0, 2.0], "ok": [3.0, 4.0]}))
+    assert column(found, "x").uncounted == (
+        "could not be read: its numbers are beyond what can be counted (too large)"
+    )
+    assert column(found, "ok").values == ((3.0, 1), (4.0, 1))

@@ -13,18 +13,22 @@ from aims_mlflow.ledger.windows import WindowState
 from aims_mlflow.readings import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from aims_mlflow.incidents import IncidentChange
     from aims_mlflow.ledger.windows import WindowRow
     from aims_mlflow.monitored import Window
     from aims_mlflow.monitoring.declared import MonitorStatus
     from aims_mlflow.monitoring.execution import Execution
     from aims_mlflow.monitoring.outcome import Outcome, Result
+    from aims_mlflow.notifications import Delivery
     from aims_mlflow.readings import Judgement
 
 #: What a line shows of a text that may be long.
 _MAX_TEXT = 300
+#: Lines of `run-due` for the thresholds of one window that did not pass.
+_MAX_LINES = 10
 
 
 def shown_execution(execution: Execution) -> dict[str, Any]:
@@ -39,17 +43,51 @@ def shown_execution(execution: Execution) -> dict[str, Any]:
         "run_id": execution.run_id,
         "evidence_id": execution.evidence_id,
         "problem": execution.problem,
+        "incidents": _shown_changes(execution.incidents),
+        "notifications": _shown_deliveries(execution.deliveries),
         "report": report.model_dump(mode="json") if report else None,
     }
 
 
 def shown_outcome(outcome: Outcome) -> dict[str, Any]:
     """An outcome for `--json`."""
-    return {**outcome.model_dump(mode="json"), "exit_code": outcome.exit_code}
+    kept = {"incidents", "deliveries"}
+    return {
+        "results": [
+            {
+                **each.model_dump(mode="json", exclude=kept),
+                "incidents": _shown_changes(each.incidents),
+                "notifications": _shown_deliveries(each.deliveries),
+            }
+            for each in outcome.results
+        ],
+        "problems": list(outcome.problems),
+        "notifications": _shown_deliveries(outcome.deliveries),
+        "exit_code": outcome.exit_code,
+    }
+
+
+def _shown_changes(changes: Iterable[IncidentChange]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": change.incident.id,
+            "what": change.what,
+            "state": change.incident.state.value,
+            "severity": change.incident.severity.value,
+            "text": change.incident.event.text,
+            "version": change.version,
+            "evidence_id": change.evidence_id,
+        }
+        for change in changes
+    ]
+
+
+def _shown_deliveries(deliveries: Iterable[Delivery]) -> list[dict[str, Any]]:
+    return [each.model_dump(mode="json") for each in deliveries]
 
 
 def print_execution(execution: Execution) -> None:
-    """One line for the verdict, one for each threshold and for what could not be measured."""
+    """One line for the verdict, each threshold, each incident and what could not be done."""
     where = f" (run {execution.run_id[:8]})" if execution.run_id else ""
     _print_verdict(
         execution.verdict.value,
@@ -59,19 +97,49 @@ def print_execution(execution: Execution) -> None:
     report = execution.report
     for judgement in report.judgements if report else ():
         _print_verdict(f"  {judgement.verdict.value}", judgement.verdict, _judged(judgement))
-    for problem in report.problems if report else (execution.problem,):
+    found = report.problems if report else ()
+    # What an execution says besides its report failed after the sealing.
+    later = execution.problem.removeprefix("; ".join(found)).removeprefix("; ")
+    for problem in (*found, *filter(None, [later])):
         err.print(text(f"  {problem[:_MAX_TEXT]}", "red"), soft_wrap=True)
     for note in report.notes if report else ():
         out.print(text(f"  note: {note[:_MAX_TEXT]}", "dim"), soft_wrap=True)
+    _print_changes(execution.incidents)
+    print_failed(execution.deliveries)
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """One line for each window, then what concerns no window."""
+    """Each window with what did not pass and its incidents, then what concerns no window."""
     for result in outcome.results:
         shown = result.verdict.value if result.verdict else result.outcome.upper()
         _print_verdict(shown, result.verdict or Verdict.INSUFFICIENT, _handled(result))
+        for judgement in result.judgements[:_MAX_LINES]:
+            _print_verdict(f"  {judgement.verdict.value}", judgement.verdict, _judged(judgement))
+        if len(result.judgements) > _MAX_LINES:
+            more = len(result.judgements) - _MAX_LINES
+            out.print(text(f"  and {more} more thresholds that did not pass", "dim"))
+        _print_changes(result.incidents)
+        print_failed(result.deliveries)
+    print_failed(outcome.deliveries)
     for problem in outcome.problems:
         err.print(text(problem[:_MAX_TEXT], "red"), soft_wrap=True)
+
+
+def print_failed(deliveries: Iterable[Delivery]) -> None:
+    """One line on standard error for each notification that did not arrive."""
+    for each in deliveries:
+        if not each.sent:
+            why = each.problem or "it was interrupted"
+            line = f"  nobody was told through '{each.channel}' of {each.incident} {each.what}: "
+            err.print(text(f"{line}{why[:_MAX_TEXT]}; aims incident notify", "red"), soft_wrap=True)
+
+
+def _print_changes(changes: Iterable[IncidentChange]) -> None:
+    for change in changes:
+        said = change.incident.event.text[:_MAX_TEXT]
+        bad = change.what not in ("recovered", "closed", "eased")
+        line = f"  incident {change.incident.id} {change.what}: {said}"
+        out.print(text(line, "bold" if bad else ""), soft_wrap=True)
 
 
 def print_statuses(found: Sequence[MonitorStatus], now: datetime) -> None:

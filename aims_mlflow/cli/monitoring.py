@@ -20,8 +20,10 @@ from aims_mlflow.cli.monitor_output import (
 )
 from aims_mlflow.cli.monitor_request import Request
 from aims_mlflow.cli.output import err, print_json, text, with_json
-from aims_mlflow.errors import AimsError
+from aims_mlflow.errors import AimsError, ProfileError
+from aims_mlflow.evidence import EvidenceKind
 from aims_mlflow.governance.monitoring import Engine, MonitorKind
+from aims_mlflow.monitors.threshold_changes import unpublished_thresholds
 from aims_mlflow.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -99,8 +101,12 @@ def _judged_now(as_json: bool, given: dict[str, Any]) -> int:
         if not as_json:
             print_execution(execution)
     code = next((code for code in (1, 2) if code in codes), 0)
+    unpublished = _unpublished(workspace, request.system)
     if as_json:
-        print_json({"executions": shown, "exit_code": code})
+        print_json({"executions": shown, "unpublished": unpublished, "exit_code": code})
+    elif unpublished:
+        line = f"Thresholds are not published: {unpublished}. Record them with: aims publish"
+        err.print(text(line, "yellow"), soft_wrap=True)
     return code
 
 
@@ -125,6 +131,17 @@ def _orderly_end() -> Iterator[None]:
         # After a signal the second one is to end the process: other threads may still be at work.
         if signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, before)
+
+
+def _unpublished(workspace: Workspace, system_id: str) -> str:
+    """How the thresholds in force differ from those that were published last."""
+    system = workspace.profile.system(system_id)
+    if system is None:
+        return ""
+    ledger = workspace.ledger()
+    kinds = (EvidenceKind.SYSTEM_INVENTORY_ENTRY, EvidenceKind.THRESHOLD_CONFIG)
+    found = [ledger.entries(kind=kind, system=system_id, current=True) for kind in kinds]
+    return unpublished_thresholds(system, [e.evidence for entries in found for e in entries])
 
 
 @monitor.command("run-due", epilog=_CODES)
@@ -177,7 +194,7 @@ def schedule(every: float, as_json: bool) -> None:
     from aims_mlflow.monitoring.scheduling import schedule as stay
 
     def report(outcome: Outcome) -> None:
-        if outcome.results or outcome.problems:
+        if outcome.results or outcome.problems or outcome.deliveries:
             (_json_line if as_json else print_outcome)(outcome)
 
     workspace = Workspace()
@@ -194,7 +211,9 @@ def _json_line(outcome: Outcome) -> None:
     click.echo(json.dumps(normalise(shown_outcome(outcome))[0], ensure_ascii=False))
 
 
-@monitor.command("list", epilog="Exit codes: 0; 2 the profile or the ledger cannot be read.")
+@monitor.command(
+    "list", epilog="Exit codes: 0; 2 the profile has problems, or the ledger cannot be read."
+)
 @click.argument("system", required=False)
 @with_json
 def show(system: str | None, as_json: bool) -> None:
@@ -204,11 +223,17 @@ def show(system: str | None, as_json: bool) -> None:
     workspace = Workspace()
     now = datetime.now(UTC)
     found = monitor_statuses(workspace, None if system is None else [system], now=now)
-    for fault in workspace.faults:
-        err.print(text(fault, "yellow"))
+    problems = workspace.profile.problems
     if as_json:
-        print_json({"monitors": [each.model_dump(mode="json") for each in found]})
+        monitors = [each.model_dump(mode="json") for each in found]
+        print_json({"monitors": monitors, "problems": [vars(p) for p in problems]})
     elif found:
         print_statuses(found, now)
-    else:
+    elif not problems:
         err.print("No monitor is declared. Add `monitors:` to governance/systems/<id>.yaml.")
+    if problems:
+        if not as_json:
+            err.print(text("The governance profile has problems; monitors may be missing:", "red"))
+            for problem in problems:
+                err.print(text(str(problem), "red"), soft_wrap=True)
+        sys.exit(ProfileError.exit_code)

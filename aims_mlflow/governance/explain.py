@@ -91,7 +91,10 @@ def validate(
             # The members of a union each complain about the same value: one line is enough.
             found.setdefault((problem.line, at), problem)
         references = [_reference(f, document, place) for f in (further(data) if further else ())]
-        return None, [*found.values(), *references]
+        # A person who wrote a fault must never be told of none.
+        untold = error.errors() if not found and not references else []
+        rest = [_problem(details, model, document, place)[0] for details in untold]
+        return None, [*found.values(), *references, *rest]
 
 
 def _reference(fault: Fault, document: Document, base: Place) -> Problem:

@@ -12,6 +12,7 @@ from aims_mlflow.errors import Problem
 from aims_mlflow.governance.card_text import SUFFIX, CardText, read_card_text
 from aims_mlflow.governance.document import Document, read_document
 from aims_mlflow.governance.explain import did_you_mean, validate
+from aims_mlflow.governance.monitor_notes import monitor_notes
 from aims_mlflow.governance.organization import Organization
 from aims_mlflow.governance.profile import Profile
 from aims_mlflow.governance.references import faults
@@ -160,6 +161,9 @@ class _Loader:
         if stem != system.id:
             message = f"the file declares '{system.id}' and is named '{stem}'."
             self._warn(document, ("id",), message, f"Rename it to {system.id}.yaml.")
+        for position, monitor in enumerate(system.monitors):
+            for note in monitor_notes(monitor):
+                self._warn(document, ("monitors", position, note.key), note.message, note.fix)
         for position, threshold in enumerate(system.thresholds):
             place = ("thresholds", position)
             lacking = [key for key in ("reason", "approved_by") if not getattr(threshold, key)]

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from aims_mlflow.evidence import Frozen
+from aims_mlflow.governance.durations import duration as duration
 from aims_mlflow.governance.explain import OneMessage
 from aims_mlflow.governance.metrics import MetricFamily
+from aims_mlflow.governance.monitor_faults import monitor_faults
+from aims_mlflow.governance.references import ERROR_TYPE
 from aims_mlflow.governance.words import Range, Slug, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aims_mlflow.governance.thresholds import Threshold
-
-_DURATION = re.compile(
-    r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII
-)
 
 MonitorKind = Literal["drift", "quality", "bias", "performance", "operation", "custom"]
 Engine = Literal["polars", "pandas", "duckdb", "pyarrow", "spark"]
@@ -29,7 +25,6 @@ Engine = Literal["polars", "pandas", "duckdb", "pyarrow", "spark"]
 DriftTest = Literal[
     "wasserstein", "jensenshannon", "psi", "ks", "chisquare", "z", "hellinger", "TVD"
 ]
-_LONGEST = timedelta(weeks=1)
 _FAMILY: dict[MonitorKind, MetricFamily] = {
     "drift": MetricFamily.DRIFT,
     "quality": MetricFamily.QUALITY,
@@ -37,30 +32,6 @@ _FAMILY: dict[MonitorKind, MetricFamily] = {
     "performance": MetricFamily.PERFORMANCE,
     "operation": MetricFamily.OPERATION,
 }
-
-
-def duration(text: str) -> timedelta:
-    """An ISO 8601 duration of weeks, days, hours, minutes and seconds.
-
-    Raises:
-        ValueError: It is none, or longer than any calendar, or one of months or years, whose
-            length depends on the calendar.
-
-    >>> duration("P1DT12H").total_seconds() / 3600
-    36.0
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        raise ValueError(
-            f"'{text[:50]}' is not an ISO 8601 duration of weeks, days, hours, minutes or seconds, "
-            "such as P7D or PT1H"
-        )
-    try:
-        weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-    except (OverflowError, ValueError):
-        # The latter is for a number of thousands of digits.
-        raise ValueError(f"'{text[:50]}' is longer than any calendar") from None
 
 
 def _duration(text: str) -> str:
@@ -200,33 +171,10 @@ class Monitor(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Monitor:
-        found = tuple(self._faults())
-        if found:
-            raise ValueError("; ".join(found))
+        told = "; ".join(fault.message for fault in monitor_faults(dict(self)))
+        if told:
+            raise PydanticCustomError(ERROR_TYPE, "{told}", {"told": told})
         return self
-
-    def _faults(self) -> Iterator[str]:
-        if self.kind == "custom" and self.use is None:
-            yield (
-                "kind 'custom' needs 'use': the name of an entry point of the group "
-                "aims_mlflow.monitors"
-            )
-        if self.kind != "custom" and self.use is not None:
-            yield f"'use' is for kind 'custom', not '{self.kind}'"
-        if self.labels is not None and not self.key:
-            yield "'labels' needs the 'key': the columns that join labels with predictions"
-        if self.kind in ("bias", "performance") and not (self.target and self.prediction):
-            yield f"kind '{self.kind}' needs the columns 'target' and 'prediction'"
-        if self.kind == "operation" and not (self.latency or self.error):
-            yield "kind 'operation' needs the column 'latency' (in seconds), 'error' or both"
-        for key, text in (("timeout", self.timeout), ("window", self.window)):
-            if text is not None and not duration(text):
-                yield f"'{key}' ({text}) leaves no time at all"
-        if duration(self.timeout) > _LONGEST:
-            yield f"'timeout' ({self.timeout}) is longer than a week"
-        both = sorted(set(self.columns) & set(self.exclude))
-        if both:
-            yield f"'columns' and 'exclude' both name {', '.join(both)}"
 
     def judges(self, threshold: Threshold) -> bool:
         """Whether this monitor holds its readings against the threshold."""

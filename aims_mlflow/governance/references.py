@@ -1,7 +1,8 @@
 """What the parts of one system's declaration say of each other: names that repeat or lead nowhere.
 
-It is looked for in the data as written rather than in the model, so that a fault elsewhere in the
-file does not hide it, and so that each is told with its own place.
+The keys of one monitor are held against each other as well. It is looked for in the data as written
+rather than in the model, so that a fault elsewhere in the file does not hide it, and so that each
+is told with its own place.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aims_mlflow.catalogue.loader import load_catalogue
+from aims_mlflow.governance.monitor_faults import monitor_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +37,7 @@ _DECLARED_UNDER: Mapping[str, str] = {
 
 
 class Fault(NamedTuple):
-    """One name that repeats or leads nowhere.
+    """One name that repeats or leads nowhere, or one key without another that it needs.
 
     `place` is where it stands in the file: keys and list positions. `word` is the name, `known`
     the ones that would do, and `where` the key under which more of them are declared.
@@ -59,6 +61,7 @@ def faults(data: Mapping[str, Any]) -> Iterator[Fault]:
     for path, key, what in _UNIQUE:
         yield from _repeated(data, path, key, what)
     yield from _repeated_monitors(data)
+    yield from _of_monitors(data)
     yield from _undeclared(data)
     yield from _card_fields(data.get("card"))
 
@@ -85,6 +88,13 @@ def _repeated_monitors(data: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(("monitors", position, key), message)
         if name is not None:
             seen.add(name)
+
+
+def _of_monitors(data: Mapping[str, Any]) -> Iterator[Fault]:
+    for position, entry in enumerate(_entries(data, ("monitors",)) or ()):
+        for found in monitor_faults(entry) if isinstance(entry, Mapping) else ():
+            place = ("monitors", position, found.key)
+            yield Fault(place, found.message, found.word, found.known)
 
 
 def _undeclared(data: Mapping[str, Any]) -> Iterator[Fault]:

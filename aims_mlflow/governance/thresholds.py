@@ -44,6 +44,8 @@ def _known_metric(value: str) -> str:
 
 #: Families whose metrics may be of one column.
 _OF_COLUMNS = frozenset({MetricFamily.DRIFT, MetricFamily.QUALITY})
+#: Metrics that grow with the window, so that no other data are to be compared with.
+_COUNTS = frozenset({"row_count", "request_count"})
 
 
 class Threshold(Frozen):
@@ -60,8 +62,9 @@ class Threshold(Frozen):
     Monitors judge drift, quality and operation, and performance and fairness too unless a
     `dataset` is named; `stage` restricts it to `evaluation` (training runs) or `monitoring`.
     `max_change` limits how far the value may lie from that of the reference, or of the version in
-    production when it was evaluated (`change_from`). An incident opens after so many `breaches`
-    in a row. It holds from `valid_from` to `valid_until`, both included.
+    production when it was evaluated (`change_from`); a count of rows has no such value. An incident
+    opens after so many `breaches` in a row. It holds from `valid_from` to `valid_until`, both
+    included.
     """
 
     id: Slug
@@ -153,6 +156,11 @@ class Threshold(Frozen):
         for key in ("max_change", "monitor"):
             if getattr(self, key) is not None and not self.judged_by_monitors:
                 yield f"'{key}' is for monitors, which judge no threshold with {self._unmonitored}"
+        if self.max_change is not None and self.metric in _COUNTS:
+            yield (
+                f"metric '{self.metric}' counts the rows of one window, and other data say nothing "
+                "of how many there should be: use 'min' and 'max', not 'max_change'"
+            )
         if self.change_from == "production" and self.max_change is None:
             yield "'change_from' needs 'max_change': by how much it may change"
         of_column = self.family in _OF_COLUMNS or self.custom_metric is not None

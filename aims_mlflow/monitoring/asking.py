@@ -10,12 +10,9 @@ from aims_mlflow.ledger.windows import WindowClaims
 from aims_mlflow.monitoring.windows import window_at
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from aims_mlflow.governance.monitoring import Monitor
     from aims_mlflow.monitored import Window
     from aims_mlflow.monitoring.execution import Execution
-    from aims_mlflow.readings import Verdict
     from aims_mlflow.workspace import Workspace
 
 
@@ -25,7 +22,7 @@ def judge_now(
     """Judge a window because a person asks for it, also one that was judged before.
 
     Where it is the latest of the schedule, and its data are those that the monitor declares, it
-    counts as handled: `run_due` leaves it alone.
+    counts as handled, and `run_due` leaves it alone, once all of it could be read and measured.
 
     Args:
         workspace: The profile, MLflow and the ledger.
@@ -40,23 +37,20 @@ def judge_now(
     # It brings the engines along.
     from aims_mlflow.monitoring.execution import run_monitor
 
-    def finish(connection: Connection, verdict: Verdict, run_id: str) -> None:
-        WindowClaims.judged(connection, system_id, monitor.name, window, verdict.value, run_id)
-
     own = all(options.get(name) is None for name in ("current", "reference", "labels"))
     present = options.get("now") or datetime.now(UTC)
-    handled = (
+    scheduled = (
         own and _declares(workspace, system_id, monitor) and window == window_at(monitor, present)
     )
-    return run_monitor(
-        workspace,
-        system_id,
-        monitor,
-        window,
-        finish=finish if handled else None,
-        actor=actor(),
-        **options,
-    )
+    execution = run_monitor(workspace, system_id, monitor, window, actor=actor(), **options)
+    report, run_id = execution.report, execution.run_id
+    if scheduled and report is not None and run_id is not None and not report.problems:
+        # After the sealing: only the report tells. A crash in between costs a second judgement.
+        with workspace.ledger().database.writing() as connection:
+            WindowClaims.judged(
+                connection, system_id, monitor.name, window, report.verdict.value, run_id
+            )
+    return execution
 
 
 def _declares(workspace: Workspace, system_id: str, monitor: Monitor) -> bool:

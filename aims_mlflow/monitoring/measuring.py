@@ -200,14 +200,25 @@ def _quality(task: Task, found: Measured, stack: ExitStack) -> None:
 
 
 def _operation(task: Task, found: Measured, stack: ExitStack) -> None:
+    import narwhals as nw
+
     from aims_mlflow.monitors.operation import operation
 
     monitor = task.monitor
     columns = [name for name in (monitor.latency, monitor.error, monitor.timestamp) if name]
-    reference, _known = _reference(task, found, stack, needed=False, columns=columns)
-    current = _current(task, found, stack, like=reference.summary, columns=columns)
-    if current is not None and current.summary is not None:
-        found.readings = operation(current.summary, reference.summary, monitor)
+    reference = _Observed(None)
+    named = _given(task.reference, monitor.reference) is not None
+    if named or any(threshold.max_change is not None for threshold in task.thresholds):
+        reference, _known = _reference(task, found, stack, needed=False, columns=columns)
+    else:
+        # Training data hold no requests: that they are missing would be told for nothing.
+        found.model_version = find_reference(task.tracking, task.system, monitor).production
+    opened = _open(task, found, stack, "current", _given(task.current, monitor.current))
+    if opened is not None:
+        known = nw.from_native(opened.frame).lazy().collect_schema().names()
+        current = _observed(task, found, "current", opened, like=reference.summary, columns=columns)
+        if current.summary is not None:
+            found.readings = operation(current.summary, reference.summary, monitor, known)
     _judge(task, found)
 
 

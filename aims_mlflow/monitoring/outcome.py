@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from aims_mlflow.evidence import Frozen
+from aims_mlflow.incidents import IncidentChange
 from aims_mlflow.monitored import Window
-from aims_mlflow.readings import Verdict
+from aims_mlflow.notifications import Delivery
+from aims_mlflow.readings import Judgement, Verdict
 
 
 class Result(Frozen):
@@ -15,6 +17,9 @@ class Result(Frozen):
     `judged`: its report is sealed. `later`: this attempt failed, another follows. `failed`: it
     was given up and recorded as a gap. `missed`: it and the windows before it, `windows` in all,
     were recorded as one gap without being looked at. `lost`: another runner has it.
+
+    `judgements` are those that do not PASS. `incidents` and `deliveries` are what happened to
+    incidents, and the notifications of it that were sent or failed.
     """
 
     system: str
@@ -25,13 +30,20 @@ class Result(Frozen):
     run_id: str | None = None
     problem: str = ""
     windows: int = 1
+    judgements: tuple[Judgement, ...] = ()
+    incidents: tuple[IncidentChange, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class Outcome(Frozen):
-    """What one `run_due` did. `problems` are of no window: a faulty profile or monitor."""
+    """What one `run_due` did. `problems` are of no window: a faulty profile or monitor.
+
+    `deliveries` are notifications of earlier executions that were sent, or failed, only now.
+    """
 
     results: tuple[Result, ...] = ()
     problems: tuple[str, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -21,6 +21,8 @@ from aims_mlflow.monitoring.missing import MissedWindows, seal_missed
 from aims_mlflow.monitoring.outcome import Outcome, Result
 from aims_mlflow.monitoring.windows import Due, fired, window_at, windows_due
 from aims_mlflow.monitors.source_folders import remove_stale
+from aims_mlflow.monitors.source_values import without_values
+from aims_mlflow.readings import Verdict
 from aims_mlflow.secrets import cleared
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
     from aims_mlflow.governance.monitoring import Monitor
     from aims_mlflow.ledger.log import Ledger
     from aims_mlflow.ledger.windows import Claim
-    from aims_mlflow.monitored import Window
+    from aims_mlflow.monitored import MonitoringReport, Window
     from aims_mlflow.monitoring.execution import Execution
-    from aims_mlflow.readings import Verdict
+    from aims_mlflow.notifications import Delivery
     from aims_mlflow.workspace import Workspace
 
 #: How long a window stays with a runner that says nothing; a living one renews it at a third.
@@ -108,11 +110,13 @@ def run_due(
         found = _side_by_side(runner, jobs, workers)
     else:
         found = [list(runner.run(*job)) for job in jobs]
+    late: tuple[Delivery, ...] = ()
     if not runner.broken.is_set():
-        tell(workspace, ledger, now=datetime.now(UTC), actor=actor())
+        late = tell(workspace, ledger, now=datetime.now(UTC), actor=actor())
     return Outcome(
         results=tuple(result for each in found for result in each),
         problems=(*workspace.faults, *runner.problems),
+        deliveries=late,
     )
 
 
@@ -283,7 +287,8 @@ class _Runner:
             return self._failed(claim, _told(error))
         except Exception as error:
             # A fault of ours or of a library; the other monitors must still run.
-            return self._failed(claim, cleared(f"{type(error).__name__}: {error}")[0])
+            said = without_values(f"{type(error).__name__}: {error}")
+            return self._failed(claim, cleared(said)[0])
         if execution.report is None:
             return self._failed(claim, execution.problem)
         return _result(
@@ -291,7 +296,10 @@ class _Runner:
             "judged",
             verdict=execution.verdict,
             run_id=execution.run_id,
-            problem=execution.problem,
+            problem=execution.problem or _unlimited(execution.report),
+            judgements=tuple(j for j in execution.report.judgements if j.verdict != Verdict.PASS),
+            incidents=execution.incidents,
+            deliveries=execution.deliveries,
         )
 
     def _away(self, monitor: Monitor, claim: Claim, problem: str) -> Result:
@@ -327,6 +335,11 @@ def _result(claim: Claim, outcome: str, **values: Any) -> Result:
             **values,
         }
     )
+
+
+def _unlimited(report: MonitoringReport) -> str:
+    """Why a report that judges no threshold, and had no problem, is INSUFFICIENT."""
+    return "" if report.judgements else "; ".join(report.notes)
 
 
 def _told(error: AimsError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ def schedule(
         misfire_grace_time=None,
     )
     try:
-        with _signals():
+        with _quiet(), _signals():
             scheduler.start()
     except _Stopped:
         stopping.set()
@@ -93,6 +94,18 @@ def _tick(
     except AimsError as error:
         outcome = Outcome(problems=(error.diagnostics(),))
     report(outcome)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep APScheduler from warning of each look that a longer one swallows, as is meant."""
+    logger = logging.getLogger("apscheduler")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager
