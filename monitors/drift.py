@@ -135,11 +135,11 @@ def _prepared(
 
 
 def _gone(name: str, reference: DataSummary, current: DataSummary) -> str:
-    """That the current data have no such column, and which names are near."""
-    known = [column.name for column in (*current.columns, *reference.columns)]
+    """That the current data have no such column; of one that neither has, which names are near."""
     if reference.column(name) is not None:
-        return f"is not in the current data{near(name, [c.name for c in current.columns])}"
-    return f"is neither in the current data nor in the reference{near(name, dict.fromkeys(known))}"
+        return "is not in the current data"
+    known = dict.fromkeys(column.name for column in (*current.columns, *reference.columns))
+    return f"is neither in the current data nor in the reference{near(name, known)}"
 
 
 def _answers(

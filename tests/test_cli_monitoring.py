@@ -384,8 +384,6 @@ def test_what_a_person_tries_out_is_not_how_the_monitor_stands(project: Path):
         ("--monitor", "quality", "--timestamp", "tpyo"),
     ):
         assert aims(project, "run", "credit-scoring", *options).exit_code in (0, 2)
-    newer = status(project)
-    assert "INSUFFICIENT monitor" not in newer
-    assert newer.count("tpyo") == newer.count("GAP monitor") or "rule" not in newer
-    assert "monitor quality, window to" not in before + newer
+    # What could not be read stays a gap; no threshold of the monitor is told as not judged.
+    assert "max-missing: " not in before + status(project)
     assert "credit-scoring, quality, quality, PASS " in aims(project, "list").stdout

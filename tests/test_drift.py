@@ -359,3 +359,11 @@ def test_a_column_of_huge_numbers_leaves_the_others_to_be_judged(huge):
         assert readings["column_drift/ok"].value is not None
         far = readings["column_drift/x"]
         assert far.value is not None or far.reason
+
+
+def test_a_mistyped_column_is_told_with_the_name_that_is_meant_even_of_an_empty_window():
+    for current in (rows(), rows().head(0)):
+        readings, _shown = found(rows(), current, watch(columns=["agee"]))
+        assert readings["column_drift/agee"].reason == (
+            "is neither in the current data nor in the reference; did you mean 'age'?"
+        )

@@ -105,7 +105,11 @@ def read_row(row: Row[Any]) -> WindowRow:
 
 
 def from_log(system: str, monitor: str, row: Row[Any]) -> WindowRow | None:
-    """A sealed report or gap as a row; None where it is of something else."""
+    """A sealed report or gap as a row; None where it is of something else.
+
+    A report of data that a person gave, or of which not all could be read, handles no window: to
+    judge one once more is better than not to judge it.
+    """
     body = json.loads(row.body) if row.body else {}
     if body.get("monitor") != monitor:
         return None
@@ -114,6 +118,8 @@ def from_log(system: str, monitor: str, row: Row[Any]) -> WindowRow | None:
     except ValueError:
         return None
     gap = row.kind == EvidenceKind.GAP.value
+    if not gap and (body.get("given") or body.get("problems")):
+        return None
     return WindowRow(
         system=system,
         monitor=monitor,
