@@ -217,6 +217,7 @@ def test_a_ledger_of_the_version_before_gets_the_table(ledger_uri: str, sealing)
 
     with Ledger.open(ledger_uri) as old, old.database.writing() as connection:
         connection.execute(text("DROP TABLE aims_windows"))
+        connection.execute(text("DROP TABLE aims_histories"))
         connection.execute(text("UPDATE aims_alembic_version SET version_num = '0001'"))
     with Ledger.open(ledger_uri) as ledger:
         ledger.append([sealing()])
