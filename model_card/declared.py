@@ -88,7 +88,11 @@ def _monitoring(system: AISystem) -> dict[str, Any] | None:
     # Limits that nothing watches are no plan.
     if not system.monitors:
         return None
-    waiting = [threshold for threshold in system.thresholds if threshold.judged_by_monitors]
+    waiting = [
+        threshold
+        for threshold in system.thresholds
+        if any(monitor.judges(threshold) for monitor in system.monitors)
+    ]
     found = {
         "monitors": plain(system.monitors),
         "thresholds": [_threshold(threshold) for threshold in waiting],
